@@ -1,0 +1,40 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every target of this package is built with. Nothing here is optional: see CONTRIBUTING.md.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .strictMemorySafety(),
+    .treatWarning("StrictMemorySafety", as: .error),
+]
+
+let package = Package(
+    name: "AsyncUV",
+    products: [
+        .library(name: "AsyncUV", targets: ["AsyncUV"]),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CLibUV",
+            path: "CLibUV",
+            pkgConfig: "libuv",
+            providers: [.apt(["libuv1-dev"]), .brew(["libuv"])]
+        ),
+        // The fence: the only target that imports CLibUV. No product exports it.
+        .target(name: "UVCore", dependencies: ["CLibUV"], swiftSettings: strict),
+        .target(name: "AsyncUV", dependencies: ["UVCore"], swiftSettings: strict),
+
+        .executableTarget(name: "CancelMe", dependencies: ["AsyncUV"], path: "Sources/Examples/CancelMe", swiftSettings: strict),
+        .executableTarget(name: "EchoServer", dependencies: ["AsyncUV"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
+        .executableTarget(name: "conformance", dependencies: ["AsyncUV"], path: "Sources/Examples/conformance", swiftSettings: strict),
+
+        .testTarget(name: "UVCoreTests", dependencies: ["UVCore"], swiftSettings: strict),
+        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore"], swiftSettings: strict),
+        .testTarget(
+            name: "ConformanceTests", dependencies: ["conformance"], resources: [.copy("Programs")], swiftSettings: strict),
+    ]
+)

@@ -1,0 +1,242 @@
+public import Synchronization
+
+/// What can be awaited, cancelled and watched, without the type of its value: the base of ``Future`` and ``LoopTask``.
+///
+/// Bound to its loop. Reading `isDone` and `isCancelled`, awaiting and `cancel()` are possible from any thread and any loop; all else belongs to
+/// the loop's thread.
+public class AnyFuture: @unchecked Sendable {
+    // Sendable, because `status` is atomic, what is read after it (error, value) is written before it, and all else is touched on the loop's thread only.
+
+    enum Status { static let pending: UInt8 = 0, finished: UInt8 = 1, cancelled: UInt8 = 2 }
+
+    public final let loop: EventLoop
+    @usableFromInline final let status = Atomic<UInt8>(0)
+    /// The failure, or the CancelledError, of a future that is done.
+    private(set) final var storedError: (any Error)?
+    /// Nobody has looked at the failure, and nobody else has taken it over.
+    final var reportsError = false
+    private final var waiters = Waiters()
+
+    init(loop: EventLoop) { self.loop = loop }
+
+    deinit {
+        if reportsError, let storedError { loop.report(unfetchedReport(storedError)) }
+    }
+
+    func unfetchedReport(_ error: any Error) -> LoopReport {
+        LoopReport("the error of a future was never fetched", error: error)
+    }
+
+    // MARK: state
+
+    @inlinable public final var isDone: Bool { status.load(ordering: .acquiring) != 0 }
+
+    /// True if it ended by cancellation; never true of something that is not done.
+    public final var isCancelled: Bool { status.load(ordering: .acquiring) == Status.cancelled }
+
+    /// The error it ended with, a ``CancelledError`` included; nil if it has a value. Counts as fetching it.
+    /// - Throws: `LoopError` `.invalidState` if it is not done.
+    public final func error() throws -> (any Error)? {
+        try requireDone("error()")
+        reportsError = false
+        return storedError
+    }
+
+    @usableFromInline
+    final func requireDone(_ operation: String) throws {
+        if !isDone { throw LoopError(.invalidState, operation, on: describedForErrors, "it is not done yet: await it, or look at isDone first") }
+    }
+
+    /// Throws the stored error, if it has one, and counts it as fetched. It must be done.
+    @usableFromInline
+    final func throwStoredError() throws {
+        if let storedError {
+            reportsError = false
+            throw storedError
+        }
+    }
+
+    var describedForErrors: String { "future" }
+
+    // MARK: cancelling
+
+    /// Asks it to end as cancelled. A plain future that is pending is cancelled when this returns; of a task it is a request
+    /// (see ``LoopTask``). A future of another thread's loop gets the request in its loop's next turn.
+    ///
+    /// - Parameter message: arrives in ``CancelledError/message``.
+    /// - Returns: false if it is known to be done, so that nothing was asked. Counts as fetching its error.
+    @discardableResult
+    public final func cancel(message: String? = nil, file: String = #fileID, line: Int = #line) -> Bool {
+        requestCancel(CancelOrigin(
+            .call, message: message, file: file, line: line, requester: EventLoop.current?.current?.taskName, turn: loop.turn))
+    }
+
+    @discardableResult
+    final func requestCancel(_ origin: CancelOrigin) -> Bool {
+        guard loop.isOwner else {
+            if isDone { return false }
+            return loop.inbox.post(.call { [self] in _ = cancelHere(origin) })
+        }
+        reportsError = false
+        if isDone { return false }
+        return cancelHere(origin)
+    }
+
+    /// On the loop's thread, pending or not. Subclasses say what a request does.
+    func cancelHere(_ origin: CancelOrigin) -> Bool {
+        complete(cancelled: CancelledError(origin))
+    }
+
+    // MARK: completing
+
+    /// False if it was done already.
+    @discardableResult
+    final func complete(cancelled error: CancelledError) -> Bool {
+        if isDone { return false }
+        storedError = error
+        settle(Status.cancelled)
+        return true
+    }
+
+    @discardableResult
+    final func complete(failure error: any Error) -> Bool {
+        if isDone { return false }
+        storedError = error
+        reportsError = true
+        settle(Status.finished)
+        return true
+    }
+
+    /// The value has been stored by the subclass, or there is none.
+    @usableFromInline
+    final func completeWithValue() { settle(Status.finished) }
+
+    private final func settle(_ status: UInt8) {
+        self.status.store(status, ordering: .releasing)
+        var waiters = waiters
+        self.waiters = Waiters()
+        waiters.schedule(self)
+    }
+
+    // MARK: waiting
+
+    /// Calls `body` with this future when it is done: never at once, but as an entry of the next turn, in the order of registration.
+    ///
+    /// From another thread the registration is posted. An error that `body` throws goes to the loop's report handler.
+    @discardableResult
+    public final func addDoneCallback(_ body: @escaping (AnyFuture) throws -> Void) -> DoneCallback {
+        let callback = DoneCallback(body)
+        if loop.isOwner {
+            add(callback)
+        } else if !loop.inbox.post(.call { [self] in add(callback) }) {
+            loop.report(LoopReport("a done callback was added to a future of a closed loop: it will never run"))
+        }
+        return callback
+    }
+
+    /// Takes it back, if it was not scheduled yet. On the loop's thread.
+    @discardableResult
+    public final func removeDoneCallback(_ callback: DoneCallback) -> Bool {
+        waiters.remove(callback)
+    }
+
+    final func add(_ callback: DoneCallback) {
+        if isDone {
+            loop.ready.append(.doneCallback(callback, self))
+        } else {
+            waiters.append(.callback(callback))
+        }
+    }
+
+    final func addWaiter(_ task: AnyLoopTask) { waiters.append(.task(task)) }
+
+    final var hasWaiters: Bool { !waiters.isEmpty }
+
+    /// What this one waits for, or stands for: the edges along which a cycle of waits is looked for.
+    var waitedFor: [AnyFuture] { [] }
+
+    /// Suspends the caller until it is done; throws only what ends the wait itself, or a misuse.
+    @usableFromInline
+    final func waitUntilDone() async throws {
+        if isDone { return }
+        if let task = loop.callingTask {
+            try await task.wait(for: self)
+        } else {
+            try await waitFromElsewhere()
+        }
+    }
+}
+
+/// A registration of ``AnyFuture/addDoneCallback(_:)``.
+public final class DoneCallback: @unchecked Sendable {
+    // Sendable: immutable; the body runs on the loop's thread only.
+    let body: (AnyFuture) throws -> Void
+
+    init(_ body: @escaping (AnyFuture) throws -> Void) { self.body = body }
+
+    func run(_ future: AnyFuture) {
+        do {
+            try body(future)
+        } catch {
+            future.loop.report(LoopReport("error of a done callback", error: error))
+        }
+    }
+}
+
+/// Who is told when a future is done, in the order of registration; mostly nobody or one.
+private struct Waiters {
+    enum Waiter {
+        case task(AnyLoopTask)
+        case callback(DoneCallback)
+    }
+
+    private var first: Waiter?
+    private var rest: [Waiter] = []
+
+    var isEmpty: Bool { first == nil }
+
+    mutating func append(_ waiter: Waiter) {
+        if first == nil { first = waiter } else { rest.append(waiter) }
+    }
+
+    mutating func remove(_ callback: DoneCallback) -> Bool {
+        func matches(_ waiter: Waiter) -> Bool {
+            if case .callback(let other) = waiter { return other === callback }
+            return false
+        }
+        if let first, matches(first) {
+            self.first = rest.isEmpty ? nil : rest.removeFirst()
+            return true
+        }
+        guard let index = rest.firstIndex(where: matches) else { return false }
+        rest.remove(at: index)
+        return true
+    }
+
+    mutating func schedule(_ future: AnyFuture) {
+        guard let first else { return }
+        Waiters.schedule(first, future)
+        for waiter in rest { Waiters.schedule(waiter, future) }
+    }
+
+    private static func schedule(_ waiter: Waiter, _ future: AnyFuture) {
+        switch waiter {
+        case .task(let task): task.wake()
+        case .callback(let callback): future.loop.ready.append(.doneCallback(callback, future))
+        }
+    }
+}
+
+/// A future with a value: what `await`s, `shield`, `gather` and `wait` take.
+public protocol Awaitable<Value>: AnyFuture {
+    associatedtype Value: Sendable
+
+    /// Suspends until it is done.
+    ///
+    /// - Cancellation: cancels what is awaited, and ends as that ends (asyncio's rule): use `shield` or `wait` to leave it running.
+    var value: Value { get async throws }
+
+    /// The value of one that is done.
+    /// - Throws: its error; `LoopError` `.invalidState` if it is not done.
+    func result() throws -> Value
+}

@@ -1,0 +1,173 @@
+internal import UVCore
+
+/// A ``LoopTask`` without the type of its result: its name, its state, its cancellation.
+public class AnyLoopTask: AnyFuture, @unchecked Sendable {
+    // Sendable: as AnyFuture; the name has a lock of its own.
+
+    /// Where the task stands and which requests there are; see the struct.
+    final var cancellation = CancellationState()
+    /// How to end the wait that the task is in.
+    final var undo = Undo.none
+    final var resumption: Resumption?
+    /// The native task: its identity from its first step on, and the handle until it is done.
+    final var nativeID = NativeTaskID.none
+    final var native: Task<Void, Never>?
+    /// Place in the loop's table of unfinished tasks, and age.
+    final var tableIndex = -1
+    final let number: UInt64
+    /// Links of the one waiters' list that a parked task can be in.
+    final var nextWaiter: AnyLoopTask?
+    final var previousWaiter: AnyLoopTask?
+
+    private final var givenName: String?
+    /// Where the task was created.
+    final let file: String
+    final let line: Int
+
+    init(loop: EventLoop, name: String?, file: String, line: Int) {
+        givenName = name
+        number = EventLoop.nextTaskNumber()
+        self.file = file
+        self.line = line
+        super.init(loop: loop)
+    }
+
+    override func unfetchedReport(_ error: any Error) -> LoopReport {
+        LoopReport("the error of a task was never fetched", error: error, task: name, created: "\(file):\(line)")
+    }
+
+    override var describedForErrors: String { "task \(name)" }
+
+    final var taskName: TaskName { loop.nameLock.withLock { TaskName(given: givenName, number: number) } }
+
+    /// The given name, or `Task-N` with a number that counts the tasks of the process. May be set at any time from any thread.
+    public final var name: String {
+        get { taskName.description }
+        set { loop.nameLock.withLock { givenName = newValue } }
+    }
+
+    // MARK: cancellation
+
+    /// How many requests for cancellation there were that nobody took back with ``uncancel()``. On the loop's thread.
+    public final func cancelling() -> Int { cancellation.cancelling }
+
+    /// Takes one request back: for whoever made it, or whoever refuses it for good.
+    ///
+    /// At zero, a request that was not delivered is forgotten; one whose wait was interrupted already is still thrown. On the loop's thread.
+    /// - Returns: the requests that remain; never below zero.
+    @discardableResult
+    public final func uncancel() -> Int { cancellation.uncancel() }
+
+    /// Every request that was not taken back, oldest first: who, where, why. On the loop's thread.
+    public final var cancelRequests: [CancelOrigin] { cancellation.requests }
+
+    override func cancelHere(_ origin: CancelOrigin) -> Bool {
+        let action = cancellation.request(origin)
+        perform(action, origin)
+        return action != .refuse
+    }
+
+    final func perform(_ action: CancellationState.Action, _ origin: CancelOrigin) {
+        switch action {
+        case .refuse, .remember: return
+        case .cancelNative: native?.cancel()
+        case .undo: interrupt(origin)
+        }
+    }
+
+    /// Ends the wait, or carries the request to what is waited for.
+    private final func interrupt(_ origin: CancelOrigin) {
+        switch undo {
+        case .none:
+            cancellation.notInterrupted(by: origin)
+        case .timer(let timer):
+            loop.stopTimer(timer)
+            cancellation.interrupted(by: origin)
+            loop.ready.append(.wake(self))
+        case .leave:
+            // The place in the waiters' list is given up by the task itself, when it resumes: until then it still counts there, as in asyncio.
+            cancellation.interrupted(by: origin)
+            loop.ready.append(.wake(self))
+        case .future(let future):
+            if !future.requestCancel(origin) { cancellation.notInterrupted(by: origin) }
+        case .forward(let forward):
+            if !forward(origin) { cancellation.notInterrupted(by: origin) }
+        }
+    }
+
+    override var waitedFor: [AnyFuture] {
+        if case .future(let future) = undo { return [future] }
+        return []
+    }
+
+    // MARK: life
+
+    /// First step, on the loop's thread, inside the native task. False if the body must not run.
+    final func begin() -> Bool {
+        nativeID = loop.runningJob
+        loop.current = self
+        if let origin = cancellation.takePending() {
+            end()
+            complete(cancelled: CancelledError(origin))
+            return false
+        }
+        cancellation.begin()
+        return true
+    }
+
+    /// The body returned. The caller stores the value first and marks it if this says so.
+    @usableFromInline
+    final func endedWithValue() -> Bool {
+        if let origin = end() {
+            complete(cancelled: CancelledError(origin))
+            return false
+        }
+        return true
+    }
+
+    @usableFromInline
+    final func endedWithError(_ error: any Error) {
+        let requested = cancellation.requests.first
+        _ = end()
+        if let cancelled = error as? CancelledError {
+            complete(cancelled: cancelled)
+        } else if error is CancellationError {
+            // Foreign code's way to say the same: the origin is the request, if there was one.
+            complete(cancelled: requested.map { CancelledError($0) } ?? CancelledError(message: "CancellationError", file: file, line: line))
+        } else {
+            complete(failure: error)
+        }
+    }
+
+    @discardableResult
+    private final func end() -> CancelOrigin? {
+        let origin = cancellation.finish()
+        native = nil
+        loop.remove(self)
+        return origin
+    }
+}
+
+/// How `cancel()` ends a wait: brought along by the wait itself, so that none can be forgotten.
+enum Undo {
+    /// Nothing to undo: a yield, which is over in the next turn.
+    case none
+    /// Stop the timer.
+    case timer(LoopTimer)
+    /// Leave a waiters' list.
+    case leave
+    /// Cancel what is waited for; the wait ends as that ends.
+    case future(AnyFuture)
+    /// As `future`, by a closure: false if it came too late.
+    case forward((CancelOrigin) -> Bool)
+}
+
+extension AnyLoopTask {
+    /// The loop closes and the task has refused to end: whoever waits for it is told, and it will never run again.
+    func abandon() {
+        if isDone { return }
+        loop.remove(self)
+        complete(failure: LoopError(.closed, "await", on: "task \(name)", "its event loop was closed before it was done"))
+        reportsError = false
+    }
+}

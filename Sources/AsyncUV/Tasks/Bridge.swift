@@ -1,0 +1,78 @@
+// The way between LoopTasks and everything else: plain Swift tasks, child tasks, tasks of other loops, foreign async code.
+
+/// Runs an operation of ours for a caller that is not a LoopTask of the loop it belongs to.
+///
+/// A LoopTask that is away from its thread (in an actor of somebody else's) hops home, and the operation is as exact as ever. For everyone else a helper
+/// LoopTask on the loop does it; native cancellation of the caller cancels the helper, and comes back as `CancellationError`.
+@usableFromInline
+func bridged<Value: Sendable>(
+    _ operation: String, on target: EventLoop? = nil, _ body: @escaping @Sendable () async throws -> Value
+) async throws -> Value {
+    if let home = EventLoop.preferred, !home.isCurrent, !home.isClosed, target == nil || target === home {
+        return try await onPreferredExecutor(body)
+    }
+    guard let loop = target ?? EventLoop.current ?? EventLoop.preferred else {
+        throw LoopError.misuse(operation, EventLoop.noLoopAdvice)
+    }
+    if loop.isClosed { throw LoopError(.closed, operation, on: loop.description, "the loop is closed") }
+    let helper = LoopTask(name: operation, on: loop, eager: true) { try await body() }
+    return try await helper.value
+}
+
+/// Runs `body` where the current task prefers to run: for a LoopTask on its loop.
+@concurrent
+private func onPreferredExecutor<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
+    try await body()
+}
+
+extension AnyFuture {
+    /// Awaits from a place that is not a LoopTask of this future's loop.
+    func waitFromElsewhere() async throws {
+        if let task = EventLoop.current?.callingTask {
+            try await task.wait(for: self)
+        } else if let home = EventLoop.preferred, !home.isCurrent, !home.isClosed {
+            try await onPreferredExecutor { try await self.waitUntilDone() }
+        } else {
+            try await waitFromPlainTask()
+        }
+    }
+
+    private func waitFromPlainTask() async throws {
+        // The suspension is ended by the done callback and by nothing else, so a cancellation can race with nothing.
+        let accepted = await withTaskCancellationHandler {
+            await Resumption.suspend { resumption in
+                let callback = DoneCallback { _ in resumption.resume(returning: true) }
+                if loop.isOwner {
+                    add(callback)
+                } else if !loop.inbox.post(.call { [self] in add(callback) }) {
+                    resumption.resume(returning: false)
+                }
+            }
+        } onCancel: {
+            _ = requestCancel(CancelOrigin(.native, message: nil, file: #fileID, line: #line, requester: nil, turn: 0))
+        }
+        if !accepted { throw LoopError(.closed, "await", on: describedForErrors, "its event loop is closed") }
+        if Task.isCancelled, storedError is CancelledError { throw CancellationError() }
+    }
+}
+
+extension AnyLoopTask {
+    /// Awaits a future of another loop: it is watched there, and the news is posted here.
+    func waitAcrossLoops(for future: AnyFuture) async throws {
+        let home = loop
+        let relay = Future<Void>(loop: home)
+        let posted = future.loop.inbox.post(.call {
+            future.add(DoneCallback { _ in
+                // A home loop that was closed meanwhile has nobody left to tell.
+                _ = home.inbox.post(.call { relay.setResultUnlessDone(()) })
+            })
+        })
+        guard posted else { throw LoopError(.closed, "await", on: future.describedForErrors, "its event loop is closed") }
+        relay.addWaiter(self)
+        home.outstanding += 1
+        await park(.forward { future.requestCancel($0) })
+        home.outstanding -= 1
+        let origin = cancellation.takeDelivery()
+        if let origin, !(future.storedError is CancelledError) { throw CancelledError(origin) }
+    }
+}

@@ -1,0 +1,152 @@
+/// Where a task stands, and what becomes of a request to cancel it. Plain data without a loop: all of asyncio's rules about when
+/// a request is delivered are settled here, and tested here.
+struct CancellationState {
+    enum Phase: UInt8 {
+        /// The body has not begun.
+        case created
+        /// The body runs, here and now.
+        case running
+        /// In a wait of ours, and nothing has woken it.
+        case parked
+        /// Woken, or interrupted: the resume is queued.
+        case ready
+        /// Suspended in foreign async code.
+        case foreign
+        case done
+    }
+
+    /// What the owner has to do after a request.
+    enum Action: Equatable {
+        /// Done already: nothing happened, `cancel()` returns false.
+        case refuse
+        /// Remembered; it will be thrown at the next wait that suspends, or at the one that the task is about to return from.
+        case remember
+        /// Run the wait's undo, then say `interrupted` or, if there was nothing left to undo, `notInterrupted`.
+        case undo
+        /// Cancel the native task: the request is remembered besides.
+        case cancelNative
+    }
+
+    private(set) var phase = Phase.created
+    /// Every request that was not taken back, oldest first: asyncio's count.
+    private(set) var requests: [CancelOrigin] = []
+    /// Requested, not delivered: thrown by the next wait (asyncio's `_must_cancel`).
+    private(set) var pending: CancelOrigin?
+    /// The wait was interrupted by this request.
+    private(set) var interruption: CancelOrigin?
+    /// How many grace shields are around the code that runs, and the request that they hold back.
+    private(set) var graceDepth = 0
+    private(set) var held: CancelOrigin?
+
+    var cancelling: Int { requests.count }
+
+    // MARK: requests
+
+    mutating func request(_ origin: CancelOrigin) -> Action {
+        if phase == .done { return .refuse }
+        requests.append(origin)
+        if graceDepth > 0 {
+            held = held ?? origin
+            return .remember
+        }
+        return deliver(origin)
+    }
+
+    private mutating func deliver(_ origin: CancelOrigin) -> Action {
+        switch phase {
+        case .parked: return .undo
+        case .foreign:
+            pending = origin
+            return .cancelNative
+        case .created, .running, .ready:
+            pending = origin
+            return .remember
+        case .done: return .refuse
+        }
+    }
+
+    /// The undo worked: the wait ends with this request.
+    mutating func interrupted(by origin: CancelOrigin) {
+        interruption = origin
+        phase = .ready
+    }
+
+    /// The undo came too late, what was waited for has happened.
+    mutating func notInterrupted(by origin: CancelOrigin) { pending = origin }
+
+
+    /// Takes the latest request back; the count that remains. At zero a request that was not delivered is forgotten.
+    mutating func uncancel() -> Int {
+        if !requests.isEmpty { requests.removeLast() }
+        if requests.isEmpty { pending = nil; held = nil }
+        return requests.count
+    }
+
+    /// Takes one request back by identity: a timeout, a group consume their own and no other.
+    mutating func withdraw(_ origin: CancelOrigin) -> Int {
+        guard let index = requests.lastIndex(where: { $0 === origin }) else { return uncancel() }
+        requests.remove(at: index)
+        if requests.isEmpty { pending = nil; held = nil }
+        return requests.count
+    }
+
+    // MARK: the task's way
+
+    mutating func begin() { phase = .running }
+
+    mutating func park() {
+        phase = .parked
+        interruption = nil
+    }
+
+    /// For a yield: the wake-up is queued already.
+    mutating func parkReady() {
+        phase = .ready
+        interruption = nil
+    }
+
+    /// What was waited for has happened. False if the wait had already ended.
+    mutating func wake() -> Bool {
+        guard phase == .parked else { return false }
+        phase = .ready
+        return true
+    }
+
+    mutating func resume() { phase = .running }
+
+    /// At the end of a wait: the request to throw, if there is one. An interruption swallows what was requested after it.
+    mutating func takeDelivery() -> CancelOrigin? {
+        if let interruption {
+            self.interruption = nil
+            pending = nil
+            return interruption
+        }
+        return takePending()
+    }
+
+    mutating func takePending() -> CancelOrigin? {
+        defer { pending = nil }
+        return pending
+    }
+
+    mutating func enterForeign() { phase = .foreign }
+
+    /// The body has ended; a request that was not delivered makes the task cancelled, whatever it returned.
+    mutating func finish() -> CancelOrigin? {
+        phase = .done
+        held = nil
+        return takePending()
+    }
+
+    // MARK: grace
+
+    mutating func enterGrace() { graceDepth += 1 }
+
+    /// The innermost shield ends, or its time is over: what was held back is now as if it had been requested at this moment.
+    mutating func leaveGrace() -> (CancelOrigin, Action)? {
+        graceDepth -= 1
+        guard graceDepth == 0, let origin = held else { return nil }
+        held = nil
+        return (origin, deliver(origin))
+    }
+}

@@ -1,0 +1,77 @@
+/// A task on an event loop, with asyncio's life: it starts in the loop's next turn, can be cancelled by anyone who holds it, may clean up when it
+/// is, and may refuse. The loop holds it until it is done, whether anybody else does or not.
+///
+/// **Cancelling.** `cancel()` is a request. A task that waits has its wait undone at once, and ``CancelledError`` is thrown there in the next turn; one that runs gets it
+/// at its next wait that suspends; one that has not begun never begins. It is thrown once: afterwards the task may await freely, to clean up or to
+/// go on. Awaiting something that is done does not suspend, and so does not throw.
+///
+/// **Sharing.** The closure inherits the isolation and the task-locals of the place where the task is created, as `Task {}` does.
+public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @unchecked Sendable {
+    @usableFromInline var storedValue: Success?
+
+    /// Starts `operation` in the next turn of the loop.
+    ///
+    /// - Parameters:
+    ///   - name: for reports and errors; by default `Task-N`.
+    ///   - loop: by default the loop that the caller runs on. Without one, or on a closed one, the task is born failed with `misuse`.
+    ///   - eager: runs the first step, up to the first suspension, inside this initialiser; only on a running loop's own thread, otherwise it starts as usual.
+    public init(
+        name: String? = nil,
+        on loop: EventLoop? = nil,
+        eager: Bool = false,
+        file: String = #fileID,
+        line: Int = #line,
+        @_inheritActorContext operation: sending @escaping @isolated(any) () async throws -> Success
+    ) {
+        guard let loop = loop ?? EventLoop.current ?? EventLoop.preferred else {
+            super.init(loop: .none, name: name, file: file, line: line)
+            complete(failure: LoopError.misuse("LoopTask", on: self.name, EventLoop.noLoopAdvice))
+            return
+        }
+        super.init(loop: loop, name: name, file: file, line: line)
+        guard loop.add(self) else {
+            complete(failure: LoopError.misuse("LoopTask", on: self.name, "its event loop is closed"))
+            return
+        }
+        let start = eager ? loop.prepareEagerStart() : false
+        // Task.init and never detached: task-locals carry the context of logs, metrics and traces.
+        let native = Task(executorPreference: loop) { [self] in
+            guard begin() else { return }
+            do {
+                storedValue = try await operation()
+                if endedWithValue() { completeWithValue() }
+            } catch {
+                endedWithError(error)
+            }
+        }
+        if !isDone { self.native = native }
+        if start { loop.runEagerStart() }
+    }
+
+    /// Suspends until the task is done, and returns what its body returned.
+    ///
+    /// Of a task that is done this does not suspend. From a plain Swift task, or a task of another loop, it may be awaited too.
+    /// - Cancellation: cancels this task, and ends as it ends: if it refuses and returns a value, that value comes back.
+    /// - Throws: what the body threw; ``CancelledError`` if it ended cancelled; `LoopError` `.misuse` if the wait would close a cycle.
+    @inlinable
+    public var value: Success {
+        get async throws {
+            if !isDone { try await waitUntilDone() }
+            return try result()
+        }
+    }
+
+    /// What the body returned or threw. Counts as fetching the error.
+    /// - Throws: also `LoopError` `.invalidState` if the task is not done.
+    @inlinable
+    public func result() throws -> Success {
+        try requireDone("result()")
+        try throwStoredError()
+        return storedValue.stored
+    }
+}
+
+extension LoopTask where Success == Never {
+    /// The task whose code is calling; nil in callbacks, in plain Swift tasks and in child tasks.
+    public static var current: AnyLoopTask? { EventLoop.current?.callingTask }
+}

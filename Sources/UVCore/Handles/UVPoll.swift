@@ -1,0 +1,42 @@
+internal import CLibUV
+
+/// A `uv_poll_t`: tells when a descriptor that libuv does not own is readable or writable.
+public final class UVPoll: UVHandle {
+    public struct Events: OptionSet, Sendable {
+        public let rawValue: Int32
+        public init(rawValue: Int32) { self.rawValue = rawValue }
+        public static let readable = Events(rawValue: 1)
+        public static let writable = Events(rawValue: 2)
+        public static let disconnect = Events(rawValue: 4)
+    }
+
+    private var onEvent: ((Result<Events, UVError>) -> Void)?
+
+    /// libuv makes the descriptor non-blocking; whoever owns it closes it after this handle is closed.
+    public init(loop: UVLoop, descriptor: Int32, onEvent: @escaping (Result<Events, UVError>) -> Void) throws(UVError) {
+        self.onEvent = onEvent
+        try unsafe super.init(loop: loop, type: UV_POLL, call: "uv_poll_init") { raw in
+            unsafe uv_poll_init(loop.pointer, raw.assumingMemoryBound(to: uv_poll_t.self), descriptor)
+        }
+    }
+
+    private var poll: UnsafeMutablePointer<uv_poll_t> {
+        unsafe UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_poll_t.self)
+    }
+
+    public func start(_ events: Events) throws(UVError) {
+        if isClosing { return }
+        try UVError.check(unsafe uv_poll_start(poll, events.rawValue) { handle, status, events in
+            guard let handle = unsafe handle else { return }
+            let poll = unsafe UVPoll.recover(handle)
+            poll.onEvent?(status < 0 ? .failure(UVError(code: status, call: "uv_poll")) : .success(Events(rawValue: events)))
+        }, "uv_poll_start")
+    }
+
+    public func stop() {
+        if isClosing { return }
+        unsafe _ = uv_poll_stop(poll)
+    }
+
+    public override func willClose() { onEvent = nil }
+}

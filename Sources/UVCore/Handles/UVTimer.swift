@@ -1,0 +1,40 @@
+internal import CLibUV
+
+/// A `uv_timer_t`, made once and started many times: `onFire` is the same for all its runs.
+public final class UVTimer: UVHandle {
+    private var onFire: ((UVTimer) -> Void)?
+    /// Whatever the owner wants to find again when the timer fires.
+    public var context: AnyObject?
+
+    public init(loop: UVLoop, onFire: @escaping (UVTimer) -> Void) throws(UVError) {
+        self.onFire = onFire
+        try unsafe super.init(loop: loop, type: UV_TIMER, call: "uv_timer_init") { raw in
+            unsafe uv_timer_init(loop.pointer, raw.assumingMemoryBound(to: uv_timer_t.self))
+        }
+    }
+
+    private var timer: UnsafeMutablePointer<uv_timer_t> {
+        unsafe UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_timer_t.self)
+    }
+
+    /// Fires once, when `loop.now` has reached its present value plus `milliseconds`.
+    public func start(milliseconds: UInt64) {
+        if isClosing { return }
+        // uv_timer_start fails only for a closing handle or a missing callback: neither is possible here.
+        unsafe _ = uv_timer_start(timer, { handle in
+            guard let handle = unsafe handle else { return }
+            let timer = unsafe UVTimer.recover(handle)
+            timer.onFire?(timer)
+        }, milliseconds, 0)
+    }
+
+    public func stop() {
+        if isClosing { return }
+        unsafe _ = uv_timer_stop(timer)
+    }
+
+    public override func willClose() {
+        onFire = nil
+        context = nil
+    }
+}

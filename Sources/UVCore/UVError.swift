@@ -1,0 +1,36 @@
+internal import CLibUV
+
+/// A failed libuv or system call: the negative errno that libuv uses, and which call it was.
+public struct UVError: Error, Hashable, CustomStringConvertible {
+    /// libuv's code: a negated errno, or one of libuv's own (`UV_EOF`, `UV_EAI_…`).
+    public let code: Int32
+    /// The call that failed, as libuv or the man page names it.
+    public let call: String
+
+    public init(code: Int32, call: String) {
+        self.code = code
+        self.call = call
+    }
+
+    /// The symbolic name, such as `ECONNREFUSED`.
+    public var name: String {
+        // SAFETY: libuv returns a static string for every known code; for an unknown one it leaks a copy, once a call.
+        unsafe String(cString: uv_err_name(code))
+    }
+
+    /// The message, such as `connection refused`.
+    public var message: String {
+        // SAFETY: as in `name`.
+        unsafe String(cString: uv_strerror(code))
+    }
+
+    public var description: String { "\(call): \(message) (\(name))" }
+
+    /// Throws what a call reported, if it reported an error.
+    @inlinable
+    @discardableResult
+    static func check(_ result: Int32, _ call: @autoclosure () -> String) throws(UVError) -> Int32 {
+        if result < 0 { throw UVError(code: result, call: call()) }
+        return result
+    }
+}

@@ -1,0 +1,36 @@
+import Testing
+@testable import AsyncUV
+
+@Suite struct SleepTests {
+    @Test func sleepEndsAtItsDeadlineOfTheVirtualClock() async throws {
+        let elapsed = try await withLoop {
+            let loop = try #require(EventLoop.current)
+            let start = loop.now
+            try await LoopTask.sleep(for: .seconds(3600))
+            return start.duration(to: loop.now)
+        }
+        #expect(elapsed == .seconds(3600))
+    }
+
+    @Test func cancelDuringSleepThrowsInTheNextTurn() async throws {
+        try await withLoop {
+            let loop = try #require(EventLoop.current)
+            let log = Log()
+            let sleeper = LoopTask {
+                do {
+                    try await LoopTask.sleep(for: .seconds(3600))
+                } catch let error as CancelledError {
+                    log("cancelled in turn \(loop.turn): \(error.message ?? "")")
+                    throw error
+                }
+            }
+            try await LoopTask.sleep(for: .seconds(1))
+            let turn = loop.turn
+            #expect(sleeper.cancel(message: "enough"))
+            #expect(loop.timerCounts.armed == 0)
+            await #expect(throws: CancelledError.self) { try await sleeper.value }
+            #expect(log.entries == ["cancelled in turn \(turn + 1): enough"])
+            #expect(sleeper.isCancelled)
+        }
+    }
+}
