@@ -1,3 +1,5 @@
+// Whole-module builds see pthread_mutex_t through libuv's header, builds by file through Glibc: both are named.
+internal import CLibUV
 internal import Glibc
 
 /// A lock between threads, held for a few instructions only. Not the `Lock` that tasks wait on.
