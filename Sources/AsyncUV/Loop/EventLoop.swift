@@ -67,8 +67,12 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     private var unfinishedCount = 0
     /// Tasks that are suspended in foreign async code.
     private var suspended: [NativeTaskID: AnyLoopTask] = [:]
-    /// Waits for something outside the loop that a virtual clock must not jump over (foreign awaits apart).
+    /// Descriptors, pool jobs and other loops that are waited for: a virtual clock does not jump over them.
     var outstanding = 0
+    /// Native tasks that were started to run foreign code for a task of this loop.
+    var foreignCalls = 0
+    /// Plain Swift tasks that wait for something of this loop.
+    var plainWaiters = 0
     private(set) var isShuttingDown = false
 
     // MARK: timers, reports
@@ -270,7 +274,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         uv.run(.noWait)
         timers.collectDue(timerIsDue)
         if !ready.isEmpty { return true }
-        if !suspended.isEmpty || outstanding > 0 {
+        if outstanding > 0 || suspended.count + foreignCalls > plainWaiters {
+            // Something outside will wake us. A foreign await that in turn waits for this loop (a child task that sleeps here) is not outside.
             uv.run(.once)
         } else if timers.armed > 0 {
             if !timers.jump() { uv.run(.once) }

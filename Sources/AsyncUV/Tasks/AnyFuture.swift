@@ -15,6 +15,8 @@ public class AnyFuture: @unchecked Sendable {
     private(set) final var storedError: (any Error)?
     /// Nobody has looked at the failure, and nobody else has taken it over.
     final var reportsError = false
+    /// A shield around it was cancelled: its error is reported as soon as it comes.
+    final var lostShield = false
     private final var waiters = Waiters()
 
     init(loop: EventLoop) { self.loop = loop }

@@ -95,6 +95,13 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
         }
     }
 
+    /// Takes the latest request back and makes it again: the count stays, and it is delivered once more.
+    final func renewRequest() {
+        guard let origin = cancellation.requests.last else { return }
+        _ = cancellation.withdraw(origin)
+        requestCancel(origin)
+    }
+
     override var waitedFor: [AnyFuture] {
         if case .future(let future) = undo { return [future] }
         return []

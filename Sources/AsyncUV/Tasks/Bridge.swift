@@ -41,10 +41,17 @@ extension AnyFuture {
         // The suspension is ended by the done callback and by nothing else, so a cancellation can race with nothing.
         let accepted = await withTaskCancellationHandler {
             await Resumption.suspend { resumption in
-                let callback = DoneCallback { _ in resumption.resume(returning: true) }
-                if loop.isOwner {
+                let callback = DoneCallback { future in
+                    future.loop.plainWaiters -= 1
+                    resumption.resume(returning: true)
+                }
+                let register = { [self] in
+                    loop.plainWaiters += 1
                     add(callback)
-                } else if !loop.inbox.post(.call { [self] in add(callback) }) {
+                }
+                if loop.isOwner {
+                    register()
+                } else if !loop.inbox.post(.call(register)) {
                     resumption.resume(returning: false)
                 }
             }

@@ -140,7 +140,14 @@ struct CancellationState {
 
     // MARK: grace
 
-    mutating func enterGrace() { graceDepth += 1 }
+    /// What was requested and not delivered is held back too.
+    mutating func enterGrace() {
+        graceDepth += 1
+        if let origin = takePending() { held = held ?? origin }
+    }
+
+    /// After an undelivered request has come back by another way, from foreign code that ignored it.
+    mutating func remember(_ origin: CancelOrigin) { pending = origin }
 
     /// The innermost shield ends, or its time is over: what was held back is now as if it had been requested at this moment.
     mutating func leaveGrace() -> (CancelOrigin, Action)? {
