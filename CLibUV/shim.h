@@ -1,12 +1,21 @@
-// What Swift cannot import of libuv: casts, macros, variadics. Nothing else belongs here.
+// What Swift cannot import of libuv and of the C library around it: casts, macros, variadics, headers that its
+// Glibc module leaves out. Nothing else belongs here.
 #ifndef CLIBUV_SHIM_H
 #define CLIBUV_SHIM_H
 
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <uv.h>
 
-// A loop option is set through a variadic call.
-static inline int clibuv_loop_block_sigprof(uv_loop_t *loop) {
-    return uv_loop_configure(loop, UV_LOOP_BLOCK_SIGNAL, SIGPROF);
+// syscall(2) is variadic.
+static inline int clibuv_is_main_thread(void) {
+    return syscall(SYS_gettid) == getpid();
+}
+
+// Macros with a cast inside.
+static inline int clibuv_eventfd(void) {
+    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
 #endif

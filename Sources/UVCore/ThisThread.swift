@@ -1,3 +1,4 @@
+internal import CLibUV
 internal import Glibc
 
 public enum ThisThread {
@@ -14,4 +15,9 @@ public enum ThisProcess {
         let isDefault = unsafe current.__sigaction_handler.sa_handler == nil
         if isDefault { _ = signal(SIGPIPE, SIG_IGN) }
     }
+}
+
+extension ThisThread {
+    /// The thread that the process began with.
+    public static var isMain: Bool { clibuv_is_main_thread() != 0 }
 }
