@@ -419,9 +419,14 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         isShuttingDown = true
         defer { isShuttingDown = false }
         for task in unfinishedTasks { cancelForShutdown(task) }
-        let timer = startTimer(at: now.advanced(by: grace), .call { [unowned self] in stopRequested = true })
+        var isOver = false
+        let timer = startTimer(at: now.advanced(by: grace), .call { [unowned self] in
+            isOver = true
+            stopRequested = true
+        })
         let end = try drive(untilIdle: clock == .virtual)
-        stopTimer(timer)
+        // One that fired may be somebody else's by now.
+        if !isOver { stopTimer(timer) }
         let left = unfinishedTasks
         for task in left {
             report(LoopReport(

@@ -8,7 +8,10 @@ extension LoopTask where Success == Never {
     public static func shield<Inner: Awaitable>(_ inner: Inner) async throws -> Inner.Value {
         if !inner.isDone {
             if let task = inner.loop.callingTask {
-                try await task.wait(for: Shield(inner))
+                let shield = Shield(inner)
+                try await task.wait(for: shield)
+                // A shield that was cancelled ends before what is behind it.
+                try shield.throwStoredError()
             } else {
                 return try await bridged("LoopTask.shield", on: inner.loop) { try await shield(inner) }
             }
