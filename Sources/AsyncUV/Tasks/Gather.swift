@@ -16,7 +16,7 @@ extension LoopTask where Success == Never {
         return try futures.map { try $0.result() }
     }
 
-    /// As ``gather(_:)``, with every outcome as a value: an error does not end the wait.
+    /// As `gather`, with every outcome as a value: an error does not end the wait.
     ///
     /// - Cancellation: cancels all that are not done, and when all have ended throws all the same.
     public static func gatherResults<Future: Awaitable>(_ futures: [Future]) async throws -> [Result<Future.Value, any Error>] {

@@ -19,7 +19,7 @@ public struct TaskGroupError: Error, Sendable, CustomStringConvertible {
     }
 }
 
-/// Tasks that end before the block does: see ``withLoopTaskGroup(file:line:_:)``. On the loop's thread.
+/// Tasks that end before the block does: see `withLoopTaskGroup`. On the loop's thread.
 public final class LoopTaskGroup: @unchecked Sendable {
     // Sendable: touched on the loop's thread.
     private let parent: AnyLoopTask

@@ -1,4 +1,4 @@
-/// The time of a ``withTimeout(_:isolation:file:line:_:)-(Duration?,_,_,_,_)`` was over.
+/// The time of a `withTimeout` was over.
 public struct TimeoutError: Error, Sendable, CustomStringConvertible {
     /// When it was over, on the loop's clock.
     public let deadline: LoopInstant
@@ -136,7 +136,7 @@ public func withTimeout<Value>(
     return try await run(timeout, body)
 }
 
-/// As ``withTimeout(_:file:line:_:)-(_,_,_,(Timeout)->Value)``, for a body that does not look at its timeout.
+/// As `withTimeout`, for a body that does not look at its timeout.
 public func withTimeout<Value>(
     _ duration: Duration?, file: String = #fileID, line: Int = #line, _ body: () async throws -> Value
 ) async throws -> Value {
