@@ -48,22 +48,26 @@ internal import CLibUV
         final class Counts { var byType: [String: Int] = [:] }
         let counts = Counts()
         // SAFETY: the object lives through the synchronous walk.
-        unsafe uv_walk(pointer, { handle, argument in
-            guard let handle = unsafe handle, let argument = unsafe argument, unsafe uv_is_closing(handle) == 0 else { return }
-            let counts = unsafe Unmanaged<Counts>.fromOpaque(argument).takeUnretainedValue()
-            let name = unsafe String(cString: uv_handle_type_name(uv_handle_get_type(handle)))
-            counts.byType[name, default: 0] += 1
-        }, Unmanaged.passUnretained(counts).toOpaque())
+        unsafe uv_walk(
+            pointer,
+            { handle, argument in
+                guard let handle = unsafe handle, let argument = unsafe argument, unsafe uv_is_closing(handle) == 0 else { return }
+                let counts = unsafe Unmanaged<Counts>.fromOpaque(argument).takeUnretainedValue()
+                let name = unsafe String(cString: uv_handle_type_name(uv_handle_get_type(handle)))
+                counts.byType[name, default: 0] += 1
+            }, Unmanaged.passUnretained(counts).toOpaque())
         return counts.byType
     }
 
     /// Closes every handle that is still open; they are gone after the next passes of `run`.
     public func closeAllHandles() {
         if isClosed { return }
-        unsafe uv_walk(pointer, { handle, _ in
-            guard let handle = unsafe handle, unsafe uv_is_closing(handle) == 0, unsafe uv_handle_get_data(handle) != nil else { return }
-            unsafe UVHandle.recover(handle).close()
-        }, nil)
+        unsafe uv_walk(
+            pointer,
+            { handle, _ in
+                guard let handle = unsafe handle, unsafe uv_is_closing(handle) == 0, unsafe uv_handle_get_data(handle) != nil else { return }
+                unsafe UVHandle.recover(handle).close()
+            }, nil)
     }
 
     /// Frees the loop. Returns false, and keeps everything as it was, while a handle or request is left.

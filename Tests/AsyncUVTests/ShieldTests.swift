@@ -4,10 +4,11 @@ import Testing
 @Suite struct ShieldTests {
     @Test func shieldGivesTheValueOfWhatIsBehindIt() async throws {
         let value = try await withLoop {
-            try await LoopTask.shield(LoopTask { () async throws in
-                try await LoopTask.sleep(for: .seconds(1))
-                return 7
-            })
+            try await LoopTask.shield(
+                LoopTask { () async throws in
+                    try await LoopTask.sleep(for: .seconds(1))
+                    return 7
+                })
         }
         #expect(value == 7)
     }

@@ -26,8 +26,12 @@ struct Boom: Error, Equatable { var name = "boom" }
 
     @Test func gatherKeepsTheOrderOfItsArguments() async throws {
         try await withLoop {
-            let slow = LoopTask { try await LoopTask.sleep(for: .seconds(2)); return 1 }
-            let fast = LoopTask { try await LoopTask.sleep(for: .seconds(1)); return 2 }
+            let slow = LoopTask {
+                try await LoopTask.sleep(for: .seconds(2)); return 1
+            }
+            let fast = LoopTask {
+                try await LoopTask.sleep(for: .seconds(1)); return 2
+            }
             #expect(try await LoopTask.gather([slow, fast]) == [1, 2])
             let (number, text) = try await LoopTask.gather(slow, LoopTask { "two" })
             #expect(number == 1 && text == "two")
@@ -56,7 +60,9 @@ struct Boom: Error, Equatable { var name = "boom" }
             let loop = try #require(EventLoop.current)
             async let child: Void = LoopTask.sleep(for: .seconds(5))
             try await child
-            let task = LoopTask { try await LoopTask.sleep(for: .seconds(5)); return 3 }
+            let task = LoopTask {
+                try await LoopTask.sleep(for: .seconds(5)); return 3
+            }
             let value = try await LoopTask.foreign { try await task.value }
             #expect(value == 3)
             #expect(loop.now.nanoseconds == 10_000_000_000)

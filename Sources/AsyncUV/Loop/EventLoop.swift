@@ -420,19 +420,23 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         defer { isShuttingDown = false }
         for task in unfinishedTasks { cancelForShutdown(task) }
         var isOver = false
-        let timer = startTimer(at: now.advanced(by: grace), .call { [unowned self] in
-            isOver = true
-            stopRequested = true
-        })
+        let timer = startTimer(
+            at: now.advanced(by: grace),
+            .call { [unowned self] in
+                isOver = true
+                stopRequested = true
+            })
         let end = try drive(untilIdle: clock == .virtual)
         // One that fired may be somebody else's by now.
         if !isOver { stopTimer(timer) }
         let left = unfinishedTasks
         for task in left {
-            report(LoopReport(
-                end == .idle ? "a task that was cancelled at shutdown waits for something that can never happen"
-                    : "a task refuses its cancellation at shutdown",
-                task: task.name, created: "\(task.file):\(task.line)"))
+            report(
+                LoopReport(
+                    end == .idle
+                        ? "a task that was cancelled at shutdown waits for something that can never happen"
+                        : "a task refuses its cancellation at shutdown",
+                    task: task.name, created: "\(task.file):\(task.line)"))
         }
         return left
     }

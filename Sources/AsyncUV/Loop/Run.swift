@@ -81,9 +81,10 @@ private final class Interrupt {
                 let signal = ProcessSignal(number: number)
                 self.signal = self.signal ?? signal
                 // As any other request: an entry of the next turn.
-                loop.ready.append(.call {
-                    task.requestCancel(CancelOrigin(.signal, message: "\(signal)", file: file, line: line, requester: nil, turn: loop.turn))
-                })
+                loop.ready.append(
+                    .call {
+                        task.requestCancel(CancelOrigin(.signal, message: "\(signal)", file: file, line: line, requester: nil, turn: loop.turn))
+                    })
             }
         } catch {
             throw LoopError(error, "EventLoop.run", advice: "raise the limit of open descriptors (ulimit -n)")

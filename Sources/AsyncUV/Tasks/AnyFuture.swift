@@ -69,8 +69,9 @@ public class AnyFuture: @unchecked Sendable {
     /// - Returns: false if it is known to be done, so that nothing was asked. Counts as fetching its error.
     @discardableResult
     public final func cancel(message: String? = nil, file: String = #fileID, line: Int = #line) -> Bool {
-        requestCancel(CancelOrigin(
-            .call, message: message, file: file, line: line, requester: EventLoop.current?.current?.taskName, turn: loop.turn))
+        requestCancel(
+            CancelOrigin(
+                .call, message: message, file: file, line: line, requester: EventLoop.current?.current?.taskName, turn: loop.turn))
     }
 
     @discardableResult

@@ -68,12 +68,14 @@ extension AnyLoopTask {
     func waitAcrossLoops(for future: AnyFuture) async throws {
         let home = loop
         let relay = Future<Void>(loop: home)
-        let posted = future.loop.inbox.post(.call {
-            future.add(DoneCallback { _ in
-                // A home loop that was closed meanwhile has nobody left to tell.
-                _ = home.inbox.post(.call { relay.setResultUnlessDone(()) })
+        let posted = future.loop.inbox.post(
+            .call {
+                future.add(
+                    DoneCallback { _ in
+                        // A home loop that was closed meanwhile has nobody left to tell.
+                        _ = home.inbox.post(.call { relay.setResultUnlessDone(()) })
+                    })
             })
-        })
         guard posted else { throw LoopError(.closed, "await", on: future.describedForErrors, "its event loop is closed") }
         relay.addWaiter(self)
         home.outstanding += 1

@@ -74,7 +74,6 @@ struct CancellationState {
     /// The undo came too late, what was waited for has happened.
     mutating func notInterrupted(by origin: CancelOrigin) { pending = origin }
 
-
     /// Takes the latest request back; the count that remains. At zero a request that was not delivered is forgotten.
     mutating func uncancel() -> Int {
         if !requests.isEmpty { requests.removeLast() }

@@ -45,9 +45,11 @@ extension AnyLoopTask {
             return
         }
         if hasWaiters || future === self, let cycle = cycleThrough(future) {
-            throw LoopError.misuse("await", on: "task \(name)", cycle.count == 1
-                ? "a task cannot await itself"
-                : "it would wait for ever in a cycle: " + (cycle + [cycle[0]]).joined(separator: " → "))
+            throw LoopError.misuse(
+                "await", on: "task \(name)",
+                cycle.count == 1
+                    ? "a task cannot await itself"
+                    : "it would wait for ever in a cycle: " + (cycle + [cycle[0]]).joined(separator: " → "))
         }
         future.addWaiter(self)
         await park(.future(future))

@@ -54,11 +54,12 @@ private final class Waiting {
     func ended(_ future: AnyFuture) {
         left -= 1
         if isOver { return }
-        let satisfied = switch condition {
-        case .allCompleted: left == 0
-        case .firstCompleted: true
-        case .firstException: left == 0 || (future.storedError != nil && !future.isCancelled)
-        }
+        let satisfied =
+            switch condition {
+            case .allCompleted: left == 0
+            case .firstCompleted: true
+            case .firstException: left == 0 || (future.storedError != nil && !future.isCancelled)
+            }
         if satisfied {
             stopTimer()
             task.wake()

@@ -26,11 +26,12 @@ public final class UVPoll: UVHandle {
 
     public func start(_ events: Events) throws(UVError) {
         if isClosing { return }
-        try UVError.check(unsafe uv_poll_start(poll, events.rawValue) { handle, status, events in
-            guard let handle = unsafe handle else { return }
-            let poll = unsafe UVPoll.recover(handle)
-            poll.onEvent?(status < 0 ? .failure(UVError(code: status, call: "uv_poll")) : .success(Events(rawValue: events)))
-        }, "uv_poll_start")
+        try UVError.check(
+            unsafe uv_poll_start(poll, events.rawValue) { handle, status, events in
+                guard let handle = unsafe handle else { return }
+                let poll = unsafe UVPoll.recover(handle)
+                poll.onEvent?(status < 0 ? .failure(UVError(code: status, call: "uv_poll")) : .success(Events(rawValue: events)))
+            }, "uv_poll_start")
     }
 
     public func stop() {

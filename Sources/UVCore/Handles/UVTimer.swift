@@ -21,11 +21,13 @@ public final class UVTimer: UVHandle {
     public func start(milliseconds: UInt64) {
         if isClosing { return }
         // uv_timer_start fails only for a closing handle or a missing callback: neither is possible here.
-        unsafe _ = uv_timer_start(timer, { handle in
-            guard let handle = unsafe handle else { return }
-            let timer = unsafe UVTimer.recover(handle)
-            timer.onFire?(timer)
-        }, milliseconds, 0)
+        unsafe _ = uv_timer_start(
+            timer,
+            { handle in
+                guard let handle = unsafe handle else { return }
+                let timer = unsafe UVTimer.recover(handle)
+                timer.onFire?(timer)
+            }, milliseconds, 0)
     }
 
     public func stop() {
