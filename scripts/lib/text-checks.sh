@@ -97,3 +97,9 @@ document_paths() {
         grep -oE '\]\([^)#]+' "$1" | sed 's/^](//' | grep -vE '^[a-z]+:'
     } | grep -vE '[*<>…]' | sort -u
 }
+
+# The program in README.md is the one that runs as CancelMe.
+readme_program() {
+    diff <(awk '/^```/ { if (inside) exit; inside = /swift/; next } inside' README.md) <(grep -v '^//' Sources/Examples/CancelMe/main.swift) \
+        && echo "README.md shows CancelMe as it is"
+}
