@@ -32,6 +32,8 @@ let package = Package(
         .executableTarget(name: "EchoServer", dependencies: ["AsyncUV"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
         .executableTarget(name: "conformance", dependencies: ["AsyncUV"], path: "Sources/Examples/conformance", swiftSettings: strict),
 
+        .executableTarget(name: "bench", dependencies: ["AsyncUV"], path: "Sources/Benchmarks", swiftSettings: strict),
+
         .testTarget(name: "UVCoreTests", dependencies: ["UVCore"], swiftSettings: strict),
         .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore"], swiftSettings: strict),
         .testTarget(

@@ -31,4 +31,18 @@ import UVCore
         loop.run(.noWait)
         #expect(loop.close())
     }
+
+    @Test func aPassThatFiredATimerDoesNotWaitForTheNextOne() throws {
+        let loop = try UVLoop()
+        var fired = 0
+        let due = try UVTimer(loop: loop) { _ in fired += 1 }
+        let later = try UVTimer(loop: loop) { _ in fired += 1 }
+        due.start(milliseconds: 0)
+        later.start(milliseconds: 3_600_000)
+        loop.run(.once)
+        #expect(fired == 1)
+        for timer in [due, later] { timer.close() }
+        loop.run(.noWait)
+        #expect(loop.close())
+    }
 }

@@ -1,0 +1,159 @@
+// Task workloads, one JSON line each: bench WORKLOAD [A [B]].
+import AsyncUV
+import Foundation
+
+struct Usage: Error {}
+
+/// What one workload measured. Times are of the loop's thread; `count` is what one operation is.
+struct Measurement {
+    var count: Int
+    var nanoseconds: Double
+    var cpuNanoseconds: Double
+    var extra: [(String, Double)] = []
+}
+
+func nanoseconds(_ clock: clockid_t) -> Double {
+    var time = timespec()
+    unsafe clock_gettime(clock, &time)
+    return Double(time.tv_sec) * 1e9 + Double(time.tv_nsec)
+}
+
+/// Resident memory in bytes.
+func residentMemory() -> Double {
+    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+    let fields = text.split(separator: " ")
+    return fields.count > 1 ? (Double(fields[1]) ?? 0) * Double(sysconf(Int32(_SC_PAGESIZE))) : 0
+}
+
+func measure(_ count: Int, _ body: () async throws -> Void) async throws -> Measurement {
+    let wall = nanoseconds(CLOCK_MONOTONIC)
+    let cpu = nanoseconds(CLOCK_PROCESS_CPUTIME_ID)
+    try await body()
+    return Measurement(
+        count: count, nanoseconds: nanoseconds(CLOCK_MONOTONIC) - wall, cpuNanoseconds: nanoseconds(CLOCK_PROCESS_CPUTIME_ID) - cpu)
+}
+
+/// Tasks that do nothing, in batches: created, then awaited.
+func spawn(_ count: Int, batch: Int) async throws -> Measurement {
+    try await measure(count) {
+        for _ in 0..<count / batch {
+            var tasks: [LoopTask<Void>] = []
+            tasks.reserveCapacity(batch)
+            for _ in 0..<batch { tasks.append(LoopTask {}) }
+            for task in tasks { try await task.value }
+        }
+    }
+}
+
+/// The same with bare tasks of the standard library, on the same loop: what a LoopTask is measured against.
+func spawnBare(_ count: Int, batch: Int) async throws -> Measurement {
+    guard let loop = EventLoop.current else { throw Usage() }
+    return try await measure(count) {
+        for _ in 0..<count / batch {
+            var tasks: [Task<Void, Never>] = []
+            tasks.reserveCapacity(batch)
+            for _ in 0..<batch { tasks.append(Task(executorPreference: loop) {}) }
+            for task in tasks { await task.value }
+        }
+    }
+}
+
+func yields(tasks: Int, each: Int) async throws -> Measurement {
+    try await measure(tasks * each) {
+        try await withLoopTaskGroup { group in
+            for _ in 0..<tasks {
+                try group.addTask { for _ in 0..<each { try await LoopTask.yield() } }
+            }
+        }
+    }
+}
+
+func sleeps(_ count: Int, upTo milliseconds: Int) async throws -> Measurement {
+    var seed: UInt32 = 12345
+    return try await measure(count) {
+        var tasks: [LoopTask<Void>] = []
+        tasks.reserveCapacity(count)
+        for _ in 0..<count {
+            seed = (seed &* 1_103_515_245 &+ 12345) & 0x7fff_ffff
+            let duration = Duration.milliseconds(Int((seed >> 8) % UInt32(milliseconds + 1)))
+            tasks.append(LoopTask { try await LoopTask.sleep(for: duration) })
+        }
+        for task in tasks { try await task.value }
+    }
+}
+
+/// Tasks asleep for an hour: cancel all, await all.
+func cancels(_ count: Int) async throws -> Measurement {
+    let before = residentMemory()
+    var tasks: [LoopTask<Void>] = []
+    tasks.reserveCapacity(count)
+    for _ in 0..<count { tasks.append(LoopTask { try await LoopTask.sleep(for: .seconds(3600)) }) }
+    try await LoopTask.sleep(for: .milliseconds(10))
+    let bytes = (residentMemory() - before) / Double(count)
+    var result = try await measure(count) {
+        for task in tasks { task.cancel() }
+        for task in tasks { _ = try? await task.value }
+    }
+    result.extra.append(("bytes_per_task", bytes))
+    return result
+}
+
+/// A successful operation under a timeout of an hour.
+func timeouts(_ count: Int) async throws -> Measurement {
+    try await withTimeout(.seconds(3600)) { try await LoopTask.yield() }
+    let before = residentMemory()
+    var result = try await measure(count) {
+        for _ in 0..<count {
+            try await withTimeout(.seconds(3600)) { try await LoopTask.yield() }
+        }
+    }
+    result.extra.append(("rss_growth_bytes", residentMemory() - before))
+    return result
+}
+
+/// Callbacks posted from a second thread.
+func wakes(_ count: Int) async throws -> Measurement {
+    guard let loop = EventLoop.current else { throw Usage() }
+    let done = try Future<Void>()
+    return try await measure(count) {
+        Thread.detachNewThread {
+            for index in 1...count {
+                do {
+                    try loop.callSoonThreadsafe { if index == count { try done.setResult(()) } }
+                } catch {
+                    FileHandle.standardError.write(Data("\(error)\n".utf8))
+                }
+            }
+        }
+        try await done.value
+    }
+}
+
+func run(_ arguments: [String]) async throws -> Measurement {
+    func number(_ index: Int, _ fallback: Int) -> Int { index < arguments.count ? Int(arguments[index]) ?? fallback : fallback }
+    switch arguments.first {
+    case "spawn": return try await spawn(number(1, 1_000_000), batch: number(2, 1000))
+    case "spawn-bare": return try await spawnBare(number(1, 1_000_000), batch: number(2, 1000))
+    case "yield2": return try await yields(tasks: 2, each: number(1, 1_000_000) / 2)
+    case "yieldmany": return try await yields(tasks: number(1, 1000), each: number(2, 1000))
+    case "sleep": return try await sleeps(number(1, 100_000), upTo: number(2, 1000))
+    case "cancel": return try await cancels(number(1, 100_000))
+    case "timeout": return try await timeouts(number(1, 250_000))
+    case "wake": return try await wakes(number(1, 1_000_000))
+    default: throw Usage()
+    }
+}
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+do {
+    let result = try EventLoop.run { try await run(arguments) }
+    let extra = result.extra.map { ",\"\($0.0)\":\(String(format: "%.1f", $0.1))" }.joined()
+    print(
+        String(
+            format: "{\"workload\":\"%@\",\"n\":%d,\"ns_per_op\":%.1f,\"cpu_ns_per_op\":%.1f%@}",
+            arguments.first ?? "", result.count, result.nanoseconds / Double(result.count), result.cpuNanoseconds / Double(result.count), extra))
+} catch is Usage {
+    FileHandle.standardError.write(
+        Data("usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | wake N\n".utf8))
+    exit(64)
+}
