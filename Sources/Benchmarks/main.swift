@@ -111,6 +111,31 @@ func timeouts(_ count: Int) async throws -> Measurement {
     return result
 }
 
+/// Sleeps of an hour, started and cancelled in batches: memory must stand still after the first ten.
+func batches(_ count: Int, batch: Int) async throws -> Measurement {
+    guard let loop = EventLoop.current else { throw Usage() }
+    var afterTenth = 0.0
+    var result = try await measure(count) {
+        for index in 0..<count / batch {
+            var tasks: [LoopTask<Void>] = []
+            tasks.reserveCapacity(batch)
+            for _ in 0..<batch { tasks.append(LoopTask { try await LoopTask.sleep(for: .seconds(3600)) }) }
+            try await LoopTask.yield()
+            try await LoopTask.yield()
+            for task in tasks { task.cancel() }
+            for task in tasks { _ = try? await task.value }
+            if index == 9 { afterTenth = residentMemory() }
+        }
+    }
+    let statistics = loop.statistics
+    result.extra = [
+        ("rss_growth_bytes", residentMemory() - afterTenth), ("armed_timers", Double(statistics.armedTimers)),
+        ("active_handles", Double(statistics.activeHandles)), ("pooled_timers", Double(statistics.pooledTimers)),
+        ("pool_limit", Double(EventLoop.timerPoolLimit)),
+    ]
+    return result
+}
+
 /// Callbacks posted from a second thread.
 func wakes(_ count: Int) async throws -> Measurement {
     guard let loop = EventLoop.current else { throw Usage() }
@@ -139,6 +164,7 @@ func run(_ arguments: [String]) async throws -> Measurement {
     case "sleep": return try await sleeps(number(1, 100_000), upTo: number(2, 1000))
     case "cancel": return try await cancels(number(1, 100_000))
     case "timeout": return try await timeouts(number(1, 250_000))
+    case "batches": return try await batches(number(1, 1_000_000), batch: number(2, 1000))
     case "wake": return try await wakes(number(1, 1_000_000))
     default: throw Usage()
     }
@@ -154,6 +180,6 @@ do {
             arguments.first ?? "", result.count, result.nanoseconds / Double(result.count), result.cpuNanoseconds / Double(result.count), extra))
 } catch is Usage {
     FileHandle.standardError.write(
-        Data("usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | wake N\n".utf8))
+        Data("usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N\n".utf8))
     exit(64)
 }

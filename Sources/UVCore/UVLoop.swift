@@ -59,6 +59,21 @@ internal import CLibUV
         return counts.byType
     }
 
+    /// Handles for which `uv_is_active` says yes.
+    public var activeHandleCount: Int {
+        if isClosed { return 0 }
+        final class Counter { var count = 0 }
+        let counter = Counter()
+        // SAFETY: the object lives through the synchronous walk.
+        unsafe uv_walk(
+            pointer,
+            { handle, argument in
+                guard let handle = unsafe handle, let argument = unsafe argument, unsafe uv_is_active(handle) != 0 else { return }
+                unsafe Unmanaged<Counter>.fromOpaque(argument).takeUnretainedValue().count += 1
+            }, Unmanaged.passUnretained(counter).toOpaque())
+        return counter.count
+    }
+
     /// Closes every handle that is still open; they are gone after the next passes of `run`.
     public func closeAllHandles() {
         if isClosed { return }

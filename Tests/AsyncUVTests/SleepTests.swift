@@ -27,7 +27,7 @@ import Testing
             try await LoopTask.sleep(for: .seconds(1))
             let turn = loop.turn
             #expect(sleeper.cancel(message: "enough"))
-            #expect(loop.timerCounts.armed == 0)
+            #expect(loop.statistics.armedTimers == 0)
             await #expect(throws: CancelledError.self) { try await sleeper.value }
             #expect(log.entries == ["cancelled in turn \(turn + 1): enough"])
             #expect(sleeper.isCancelled)

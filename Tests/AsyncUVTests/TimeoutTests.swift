@@ -23,7 +23,7 @@ import Testing
                 return 7
             }
             #expect(value == 7 && !expired)
-            #expect(loop.timerCounts.armed == 0)
+            #expect(loop.statistics.armedTimers == 0)
         }
     }
 }

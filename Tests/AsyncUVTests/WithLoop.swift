@@ -16,7 +16,7 @@ func withLoop<Value: Sendable>(
         let result = Result { try loop.runUntilComplete(task) }
         try loop.runUntilTidy()
         let tasks = loop.unfinishedTasks.map(\.name)
-        let armed = loop.timerCounts.armed
+        let armed = loop.statistics.armedTimers
         let handles = try loop.close()
         #expect(tasks.isEmpty, "tasks left behind: \(tasks)", sourceLocation: sourceLocation)
         #expect(armed == 0, "timers left armed: \(armed)", sourceLocation: sourceLocation)

@@ -64,9 +64,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     /// Unfinished tasks, each held until it is done; a task knows its index.
     private var table: [AnyLoopTask?] = []
     private var freeIndices: [Int] = []
-    private var unfinishedCount = 0
+    private(set) var unfinishedCount = 0
     /// Tasks that are suspended in foreign async code.
-    private var suspended: [NativeTaskID: AnyLoopTask] = [:]
+    private(set) var suspended: [NativeTaskID: AnyLoopTask] = [:]
     /// Descriptors, pool jobs and other loops that are waited for: a virtual clock does not jump over them.
     var outstanding = 0
     /// Native tasks that were started to run foreign code for a task of this loop.

@@ -60,7 +60,7 @@ extension EventLoop {
         interrupt.stop()
         try loop.close(grace: .zero)
         if let signal = interrupt.obeyed {
-            if interruption == .raiseSignal { SignalWatch.raiseDefault(signal.number) }
+            if interruption == .raiseSignal { SignalWatch.endProcess(by: signal.number) }
             throw LoopError(.interrupted, "EventLoop.run", on: "main", "ended by \(signal)")
         }
         return try result.get()

@@ -237,7 +237,4 @@ extension EventLoop {
 
     /// At most this many idle timers are kept for the next sleeps; about 300 bytes each.
     public static let timerPoolLimit = 1024
-
-    /// Idle timers in the pool, and armed ones.
-    var timerCounts: (pooled: Int, armed: Int) { (timerPool.count, timers.armed) }
 }

@@ -69,8 +69,13 @@ public final class SignalWatch {
         SignalState.isTaken.store(false, ordering: .releasing)
     }
 
-    /// Ends the process by the default action of a signal, as the signal itself would have.
-    public static func raiseDefault(_ signal: Int32) {
+    /// Ends the process by the default action of a signal, as the signal itself would have, but with what was printed written out.
+    public static func endProcess(by signal: Int32) {
+        _ = fflush(nil)
+        raiseDefault(signal)
+    }
+
+    fileprivate static func raiseDefault(_ signal: Int32) {
         var action = sigaction()
         unsafe action.__sigaction_handler.sa_handler = nil
         unsafe sigaction(signal, &action, nil)
