@@ -26,9 +26,9 @@ public final class UVTimer: UVHandle {
             { handle in
                 guard let handle = unsafe handle else { return }
                 let timer = unsafe UVTimer.recover(handle)
-            // Up to libuv 1.44 a pass runs due timers first and polls after: without this it would then wait for the next event,
-            // with what this timer made ready lying there. It makes the poll of this pass, and of no other, return at once.
-            unsafe uv_stop(timer.loop.pointer)
+                // Up to libuv 1.44 a pass runs due timers first and polls after: without this it would then wait for the next event,
+                // with what this timer made ready lying there. It makes the poll of this pass, and of no other, return at once.
+                unsafe uv_stop(timer.loop.pointer)
                 timer.onFire?(timer)
             }, milliseconds, 0)
     }
