@@ -77,7 +77,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
 
     // MARK: timers, reports
 
-    var timerPool: [LoopTimer] = []
+    var timerPool: [TimerSlot] = []
     var timerSequence: UInt64 = 0
     let reportLock = ThreadLock()
     var reportHandler: (@Sendable (LoopReport) throws -> Void)?
@@ -106,7 +106,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
             number = EventLoop.loopNumbers.add(1, ordering: .relaxed).newValue
             life = Atomic(Life.open)
             ownerThread = Atomic(ThisThread.id)
-            let fire = Box<(LoopTimer) -> Void> { _ in }
+            let fire = Box<(TimerSlot) -> Void> { _ in }
             switch clock {
             case .system: timers = SystemTimers(loop: uv) { fire.content($0) }
             case .virtual: timers = VirtualTimers()
@@ -419,16 +419,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         isShuttingDown = true
         defer { isShuttingDown = false }
         for task in unfinishedTasks { cancelForShutdown(task) }
-        var isOver = false
-        let timer = startTimer(
-            at: now.advanced(by: grace),
-            .call { [unowned self] in
-                isOver = true
-                stopRequested = true
-            })
+        let timer = startTimer(at: now.advanced(by: grace), .call { [unowned self] in stopRequested = true })
         let end = try drive(untilIdle: clock == .virtual)
-        // One that fired may be somebody else's by now.
-        if !isOver { stopTimer(timer) }
+        stopTimer(timer)
         let left = unfinishedTasks
         for task in left {
             report(
@@ -453,14 +446,18 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         guard isOwner, EventLoop.current == nil else {
             throw LoopError.misuse("close", on: description, isRunning ? "it is running: stop it first" : "called on another thread, or inside a running loop")
         }
-        let refusing = try cancelAllAndRun(grace: grace)
+        return closeNow(abandoning: try cancelAllAndRun(grace: grace))
+    }
+
+    /// Closes a loop whose tasks have ended, but for those that refused to.
+    @discardableResult
+    func closeNow(abandoning refusing: [AnyLoopTask]) -> [String: Int] {
         // What was posted before this is taken, what comes later is refused.
         inbox.close()
         drainInbox()
         for task in refusing { task.abandon() }
         for _ in 0..<EventLoop.maximumTurnsBetweenPolls where !ready.isEmpty { runLastTurn() }
-        let left = closeHandles()
-        return left
+        return closeHandles()
     }
 
     /// A turn outside of a run, for the callbacks of what ended with the loop.

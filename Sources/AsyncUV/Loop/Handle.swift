@@ -72,7 +72,7 @@ public final class TimerHandle: Handle, @unchecked Sendable {
             return
         }
         super.cancel()
-        if let timer, case .handle(let handle) = timer.action, handle === self { loop.stopTimer(timer) }
+        if let timer { loop.stopTimer(timer) }
         timer = nil
     }
 }

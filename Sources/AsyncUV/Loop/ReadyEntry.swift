@@ -7,7 +7,7 @@ enum ReadyEntry {
     /// Resumes a parked task, and runs its job inside this very entry.
     case wake(AnyLoopTask)
     /// A timer that is due.
-    case timer(LoopTimer)
+    case timer(TimerSlot)
     /// `callSoon`.
     case handle(Handle)
     /// A done callback.

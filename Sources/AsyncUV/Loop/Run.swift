@@ -56,9 +56,9 @@ extension EventLoop {
         let task = LoopTask(name: "main", on: loop, file: file, line: line) { try await main() }
         let interrupt = try Interrupt(loop, task, signals, file: file, line: line)
         let result = Result { try loop.runUntilComplete(task) }
-        try loop.cancelAllAndRun(grace: grace)
+        let refusing = try loop.cancelAllAndRun(grace: grace)
         interrupt.stop()
-        try loop.close(grace: .zero)
+        loop.closeNow(abandoning: refusing)
         if let signal = interrupt.obeyed {
             if interruption == .raiseSignal { SignalWatch.endProcess(by: signal.number) }
             throw LoopError(.interrupted, "EventLoop.run", on: "main", "ended by \(signal)")

@@ -17,7 +17,7 @@ public func withCleanup<Value>(deadline: Duration, _ body: () async throws -> Va
     }
     let timer = loop.startTimer(at: loop.now.advanced(by: max(deadline, .zero)), .call(leave))
     defer {
-        if !isOver { loop.stopTimer(timer) }
+        loop.stopTimer(timer)
         leave()
     }
     return try await body()

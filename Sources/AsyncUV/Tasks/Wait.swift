@@ -26,7 +26,7 @@ extension LoopTask where Success == Never {
         let distinct = futures.filter { seen.insert(ObjectIdentifier($0)).inserted }
         let waiting = Waiting(task, count: distinct.count, condition)
         if let timeout {
-            waiting.timer = loop.startTimer(at: loop.now.advanced(by: max(timeout, .zero)), .call { waiting.timeIsOver() })
+            waiting.timer = loop.startTimer(at: loop.now.advanced(by: max(timeout, .zero)), .wake(task))
         }
         let callbacks = distinct.map { future in future.addDoneCallback { waiting.ended($0) } }
         await task.park(.leave)
@@ -64,12 +64,6 @@ private final class Waiting {
             stopTimer()
             task.wake()
         }
-    }
-
-    func timeIsOver() {
-        // It is in the pool again, and somebody else's before this task resumes.
-        timer = nil
-        task.wake()
     }
 
     func stopTimer() {

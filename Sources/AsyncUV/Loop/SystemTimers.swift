@@ -1,0 +1,72 @@
+internal import UVCore
+
+/// libuv's clock: one `uv_timer_t` a timer.
+final class SystemTimers: TimerSource {
+    private let loop: UVLoop
+    private let origin = UVLoop.hrtime()
+    private let fire: (TimerSlot) -> Void
+    private(set) var armed = 0
+    /// Armed with a deadline that had passed: due in the next turn, whether it polls or not.
+    private var passed: [TimerSlot] = []
+
+    init(loop: UVLoop, fire: @escaping (TimerSlot) -> Void) {
+        self.loop = loop
+        self.fire = fire
+    }
+
+    var now: LoopInstant { LoopInstant(nanoseconds: Int64(clamping: UVLoop.hrtime() &- origin)) }
+
+    func arm(_ timer: TimerSlot) {
+        armed += 1
+        if timer.deadline <= now {
+            passed.append(timer)
+            return
+        }
+        let uv: UVTimer
+        if let existing = timer.uv {
+            uv = existing
+        } else {
+            do {
+                uv = try UVTimer(loop: loop) { [weak self, weak timer] _ in
+                    guard let self, let timer else { return }
+                    self.armed -= 1
+                    self.fire(timer)
+                }
+            } catch {
+                // uv_timer_init cannot fail in any libuv there is; if one did, the timer is due at once rather than never.
+                passed.append(timer)
+                return
+            }
+            timer.uv = uv
+        }
+        // Rounded up to the millisecond at which the deadline has certainly passed: libuv truncates its own clock, so that
+        // counting from there would fire up to a millisecond early. And its cached time may be old.
+        loop.updateTime()
+        let (absolute, overflow) = UInt64(clamping: timer.deadline.nanoseconds).addingReportingOverflow(origin)
+        let milliseconds = overflow ? UInt64.max / 1_000_000 : absolute / 1_000_000 + (absolute % 1_000_000 > 0 ? 1 : 0)
+        uv.start(milliseconds: milliseconds > loop.now ? milliseconds - loop.now : 0)
+    }
+
+    func disarm(_ timer: TimerSlot) {
+        armed -= 1
+        timer.uv?.stop()
+        if let index = passed.firstIndex(where: { $0 === timer }) { passed.remove(at: index) }
+    }
+
+    func collectDue(_ due: (TimerSlot) -> Void) {
+        if passed.isEmpty { return }
+        let timers = passed
+        passed.removeAll(keepingCapacity: true)
+        for timer in timers {
+            armed -= 1
+            due(timer)
+        }
+    }
+
+    func jump() -> Bool { false }
+
+    func dispose(_ timer: TimerSlot) {
+        timer.uv?.close()
+        timer.uv = nil
+    }
+}
