@@ -1,0 +1,2 @@
+/// A ``Queue`` that gives the latest item out first.
+public final class LifoQueue<Element: Sendable>: QueueOf<LastInFirstOut<Element>>, @unchecked Sendable {}
