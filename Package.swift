@@ -30,13 +30,14 @@ let package = Package(
 
         .executableTarget(name: "CancelMe", dependencies: ["AsyncUV"], path: "Sources/Examples/CancelMe", swiftSettings: strict),
         .executableTarget(name: "EchoServer", dependencies: ["AsyncUV"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
-        .executableTarget(name: "conformance", dependencies: ["AsyncUV"], path: "Sources/Examples/conformance", swiftSettings: strict),
+        .target(name: "ConformanceKit", dependencies: ["AsyncUV"], path: "Sources/Examples/ConformanceKit", swiftSettings: strict),
+        .executableTarget(name: "conformance", dependencies: ["ConformanceKit"], path: "Sources/Examples/conformance", swiftSettings: strict),
 
         .executableTarget(name: "bench", dependencies: ["AsyncUV"], path: "Sources/Benchmarks", swiftSettings: strict),
 
         .testTarget(name: "UVCoreTests", dependencies: ["UVCore"], swiftSettings: strict),
         .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore"], swiftSettings: strict),
         .testTarget(
-            name: "ConformanceTests", dependencies: ["conformance"], resources: [.copy("Programs")], swiftSettings: strict),
+            name: "ConformanceTests", dependencies: ["ConformanceKit"], resources: [.copy("Programs")], swiftSettings: strict),
     ]
 )
