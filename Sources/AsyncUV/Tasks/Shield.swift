@@ -42,6 +42,7 @@ private final class Shield: AnyFuture, @unchecked Sendable {
             // The error, if it is one, has nobody to go to: it stays unfetched and is reported when the future goes.
             return
         }
+        inner.reportsError = false
         switch inner.storedError {
         case let cancelled as CancelledError where inner.isCancelled: complete(cancelled: cancelled)
         case let error?:

@@ -169,6 +169,7 @@ public final class LoopTaskGroup: @unchecked Sendable {
 ///   caller's next wait.
 /// - Throws: ``TaskGroupError``; ``CancelledError``; `LoopError` `.misuse` outside a LoopTask. After ``LoopTaskGroup/cancel(file:line:)`` nothing is thrown for it, unless the
 ///   body did not get to return its value: then a CancelledError says that it is missing.
+@discardableResult
 public func withLoopTaskGroup<Value>(
     file: String = #fileID, line: Int = #line, _ body: (LoopTaskGroup) async throws -> Value
 ) async throws -> Value {

@@ -4,13 +4,15 @@ import Testing
 import UVCore
 
 /// Runs `body` as the first task of a fresh loop on a thread of its own, on virtual time unless said otherwise, and fails if it leaves a task, a handle or
-/// an armed timer behind. The task is created here, so that Swift Testing's task-locals are there in `body`.
+/// an armed timer behind, or reports something that the test has not set a handler for. The task is created here, so that Swift Testing's task-locals are there in `body`.
+@discardableResult
 func withLoop<Value: Sendable>(
     clock: EventLoop.Clock = .virtual,
     sourceLocation: SourceLocation = #_sourceLocation,
     _ body: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
     let loop = try EventLoop(clock: clock)
+    loop.setReportHandler { Issue.record("unexpected report: \($0)", sourceLocation: sourceLocation) }
     let task = LoopTask(name: "test", on: loop) { try await body() }
     return try await onOwnThread {
         let result = Result { try loop.runUntilComplete(task) }

@@ -1,0 +1,4 @@
+/// The error that tests throw.
+struct Boom: Error, Equatable {
+    var name = "boom"
+}
