@@ -49,14 +49,15 @@ final class QueueCore: @unchecked Sendable {
         count += 1
         unfinished += 1
         finished.clearHere()
-        wakeNext(&getters)
+        // Asked first, because mostly nobody waits, and handing the list on costs an access check at run time.
+        if !getters.isEmpty { wakeNext(&getters) }
     }
 
     /// After an item was taken out.
     @usableFromInline
     func removed() {
         count -= 1
-        wakeNext(&putters)
+        if !putters.isEmpty { wakeNext(&putters) }
     }
 
     @usableFromInline
