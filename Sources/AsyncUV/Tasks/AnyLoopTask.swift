@@ -176,5 +176,16 @@ extension AnyLoopTask {
         loop.remove(self)
         complete(failure: LoopError(.closed, "await", on: "task \(name)", "its event loop was closed before it was done"))
         reportsError = false
+        AbandonedTasks.all.keep(self)
     }
+}
+
+/// Tasks that their loop has left behind. They stay suspended for ever, and what they hold stays alive with them: said here, so that it is no mystery.
+private final class AbandonedTasks: @unchecked Sendable {
+    // Sendable: the array is touched under the lock only.
+    static let all = AbandonedTasks()
+    private let lock = ThreadLock()
+    private var tasks: [AnyLoopTask] = []
+
+    func keep(_ task: AnyLoopTask) { lock.withLock { tasks.append(task) } }
 }
