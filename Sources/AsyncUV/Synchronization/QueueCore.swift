@@ -29,10 +29,10 @@ final class QueueCore: @unchecked Sendable {
     // MARK: the generic side asks
 
     /// The caller is on the loop's thread, and need not wait for an item.
-    @usableFromInline var hasItemHere: Bool { count > 0 && loop.isCurrent }
+    @usableFromInline var hasItemHere: Bool { loop.isCurrent && count > 0 }
 
     /// The caller is on the loop's thread, and need not wait for room.
-    @usableFromInline var hasRoomHere: Bool { !isFull && loop.isCurrent }
+    @usableFromInline var hasRoomHere: Bool { loop.isCurrent && !isFull }
 
     @usableFromInline var callingTask: AnyLoopTask? { loop.callingTask }
 
