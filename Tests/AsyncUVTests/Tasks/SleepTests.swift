@@ -33,4 +33,16 @@ import Testing
             #expect(sleeper.isCancelled)
         }
     }
+
+    /// libuv fires such a timer before it polls, in the very pass that then waits for the next event.
+    @Test func aTimerThatBecomesDueWhileTheLoopIsBusyIsNotWaitedOver() async throws {
+        try await withLoop(clock: .system) {
+            let loop = try #require(EventLoop.current)
+            let sleeper = LoopTask { try await LoopTask.sleep(for: .milliseconds(1)) }
+            try await LoopTask.yield()
+            let start = loop.now
+            while start.duration(to: loop.now) < .milliseconds(3) {}
+            try await sleeper.value
+        }
+    }
 }
