@@ -1,9 +1,24 @@
 internal import CLibUV
 internal import Glibc
+internal import Synchronization
 
 public enum ThisThread {
-    /// Equal for the same thread only, while it lives.
-    public static var id: UInt { UInt(pthread_self()) }
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        let result = unsafe pthread_key_create(&key, nil)
+        precondition(result == 0, "pthread_key_create: no key left (PTHREAD_KEYS_MAX)")
+        return key
+    }()
+    private static let ids = Atomic<UInt>(0)
+
+    /// A number that no other thread of the process has or had: the system's own are used again.
+    public static var id: UInt {
+        if let known = unsafe pthread_getspecific(key) { return UInt(bitPattern: known) }
+        let id = ids.add(1, ordering: .relaxed).newValue
+        // A number in the place of a pointer; nobody follows it.
+        unsafe pthread_setspecific(key, UnsafeRawPointer(bitPattern: id))
+        return id
+    }
 }
 
 public enum ThisProcess {

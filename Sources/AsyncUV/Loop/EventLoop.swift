@@ -279,7 +279,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
             uv.run(.once)
         } else if timers.armed > 0 {
             if !timers.jump() { uv.run(.once) }
-        } else if untilIdle {
+        } else if untilIdle && suspended.isEmpty && foreignCalls == 0 && plainWaiters == 0 {
             return false
         } else {
             uv.run(.once)

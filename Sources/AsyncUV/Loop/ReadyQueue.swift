@@ -48,7 +48,7 @@ struct RingQueue<Element> {
         count = 0
     }
 
-    @usableFromInline
+    @inlinable
     mutating func grow() {
         var larger: [Element?] = Array(repeating: nil, count: slots.count * 2)
         for index in 0..<count { larger[index] = slots[(head + index) & (slots.count - 1)].take() }

@@ -109,6 +109,21 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
 
     // MARK: life
 
+    /// Takes the handle of the native task, by which a cancellation reaches foreign code. From another thread the task may be running, or done, by now.
+    final func adopt(_ native: Task<Void, Never>) {
+        if loop.isOwner {
+            if !isDone { self.native = native }
+            return
+        }
+        // Refused by a loop that was closed meanwhile: then the task will not run.
+        _ = loop.inbox.post(
+            .immediate { [self] in
+                if isDone { return }
+                self.native = native
+                if cancellation.phase == .foreign && cancellation.pending != nil { native.cancel() }
+            })
+    }
+
     /// First step, on the loop's thread, inside the native task. False if the body must not run.
     final func begin() -> Bool {
         nativeID = loop.runningJob

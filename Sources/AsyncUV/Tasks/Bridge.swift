@@ -16,13 +16,23 @@ func bridged<Value: Sendable>(
     }
     if loop.isClosed { throw LoopError(.closed, operation, on: loop.description, "the loop is closed") }
     let helper = LoopTask(name: operation, on: loop, eager: true) { try await body() }
+    if let task = EventLoop.current?.callingTask, task.loop !== loop {
+        // What the helper has taken (an item, a lock) nobody else can give back: it comes first, and a cancellation that arrived meanwhile at the next wait.
+        try await task.waitAcrossLoops(for: helper, valueComesFirst: true)
+        return try helper.result()
+    }
     return try await helper.value
 }
 
 /// Runs `body` where the current task prefers to run: for a LoopTask on its loop.
 @concurrent
 private func onPreferredExecutor<Value: Sendable>(_ body: @Sendable () async throws -> Value) async throws -> Value {
-    try await body()
+    // The look at where we are is needed: Swift 6.3 leaves out the hop of a `@concurrent` function that does nothing but call one that runs where its
+    // caller is, and this would call itself for ever.
+    guard let home = EventLoop.preferred, home.isCurrent else {
+        throw LoopError.misuse("await", "the task is away from its event loop and could not get back to it")
+    }
+    return try await body()
 }
 
 extension AnyFuture {
@@ -65,7 +75,7 @@ extension AnyFuture {
 
 extension AnyLoopTask {
     /// Awaits a future of another loop: it is watched there, and the news is posted here.
-    func waitAcrossLoops(for future: AnyFuture) async throws {
+    func waitAcrossLoops(for future: AnyFuture, valueComesFirst: Bool = false) async throws {
         let home = loop
         let relay = Future<Void>(loop: home)
         let posted = future.loop.inbox.post(
@@ -81,7 +91,11 @@ extension AnyLoopTask {
         home.outstanding += 1
         await park(.forward { future.requestCancel($0) })
         home.outstanding -= 1
-        let origin = cancellation.takeDelivery()
-        if let origin, !(future.storedError is CancelledError) { throw CancelledError(origin) }
+        guard let origin = cancellation.takeDelivery(), !(future.storedError is CancelledError) else { return }
+        if valueComesFirst {
+            cancellation.remember(origin)
+        } else {
+            throw CancelledError(origin)
+        }
     }
 }

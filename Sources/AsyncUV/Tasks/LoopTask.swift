@@ -44,7 +44,7 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
                 endedWithError(error)
             }
         }
-        if !isDone { self.native = native }
+        adopt(native)
         if start { loop.runEagerStart() }
     }
 
