@@ -32,9 +32,6 @@ internal import CLibUV
         unsafe _ = uv_run(pointer, mode == .noWait ? UV_RUN_NOWAIT : UV_RUN_ONCE)
     }
 
-    /// From a callback: the pass that runs now does not wait (any more), and is the last one of its `run`.
-    public func skipWaiting() { unsafe uv_stop(pointer) }
-
     /// Milliseconds, as of the last `updateTime()` or poll.
     public var now: UInt64 { unsafe uv_now(pointer) }
 

@@ -54,7 +54,14 @@ extension EventLoop {
         }
         let loop = try EventLoop(clock: clock)
         let task = LoopTask(name: "main", on: loop, file: file, line: line) { try await main() }
-        let interrupt = try Interrupt(loop, task, signals, file: file, line: line)
+        let interrupt: Interrupt
+        do {
+            interrupt = try Interrupt(loop, task, signals, file: file, line: line)
+        } catch {
+            task.cancel()
+            try loop.close(grace: grace)
+            throw error
+        }
         let result = Result { try loop.runUntilComplete(task) }
         let refusing = try loop.cancelAllAndRun(grace: grace)
         interrupt.stop()

@@ -31,8 +31,6 @@ final class SystemTimers: TimerSource {
                     guard let self, let timer else { return }
                     self.armed -= 1
                     self.fire(timer)
-                    // libuv fires what is due before it polls, and would then wait as if nothing had happened.
-                    self.loop.skipWaiting()
                 }
             } catch {
                 // uv_timer_init cannot fail in any libuv there is; if one did, the timer is due at once rather than never.

@@ -52,7 +52,9 @@ public final class SignalWatch {
             self.poll = poll
             try poll.start(.readable)
         } catch {
-            stop()
+            poll?.close()
+            poll = nil
+            giveBack()
             throw error
         }
     }
@@ -61,11 +63,15 @@ public final class SignalWatch {
     public func stop() {
         guard let poll else { return }
         self.poll = nil
+        poll.close()
+        giveBack()
+    }
+
+    private func giveBack() {
         for (signal, action) in zip(signals, previous) {
             var action = action
             unsafe sigaction(signal, &action, nil)
         }
-        poll.close()
         SignalState.isTaken.store(false, ordering: .releasing)
     }
 

@@ -1,3 +1,4 @@
+import Dispatch
 import Testing
 @testable import AsyncUV
 
@@ -233,6 +234,29 @@ import Testing
         }
     }
 
+    @Test func anItemThatAnotherLoopHandedOverIsNotLostToACancelThatComesWithIt() async throws {
+        let other = try await LoopThread()
+        let queue = try await other.call { loop in try Queue<Int>(on: loop) }
+        try await withLoop(clock: .system) {
+            let reader = LoopTask { () async throws -> (Int, String) in
+                let item = try await queue.get()
+                do { try await LoopTask.yield() } catch is CancelledError { return (item, "cancelled at the next wait") }
+                return (item, "not cancelled")
+            }
+            // The helper waits on the other loop when that has handled what came before.
+            try await LoopTask.yield()
+            try await LoopTask.yield()
+            other.settle()
+            try other.loop.callSoonThreadsafe { try queue.putNow(7) }
+            // Here, in one turn of this loop, the other one takes the item and posts the news, and the reader is cancelled.
+            other.settle()
+            #expect(reader.cancel())
+            let (item, end) = try await reader.value
+            #expect(item == 7 && end == "cancelled at the next wait")
+        }
+        try await other.end()
+    }
+
     @Test func entry108_cancellingTheWaiterCancelsTheTask() async throws {
         try await withLoop {
             let loop = try #require(EventLoop.current)
@@ -254,6 +278,51 @@ final class Gate: @unchecked Sendable {
     func wait() async {
         let stream = stream
         await Task.detached { for await _ in stream {} }.value
+    }
+}
+
+/// A second loop, on a thread of its own.
+final class LoopThread: @unchecked Sendable {
+    // Sendable: the loop is called from here only in ways that any thread may.
+    let loop: EventLoop
+    private let ended: Task<Void, any Error>
+
+    init() async throws {
+        let (stream, continuation) = AsyncStream<EventLoop>.makeStream()
+        ended = Task {
+            try await onOwnThread {
+                let loop = try EventLoop()
+                continuation.yield(loop)
+                try loop.runForever()
+                try loop.close()
+            }
+        }
+        var iterator = stream.makeAsyncIterator()
+        loop = try #require(await iterator.next())
+    }
+
+    /// Runs `body` on the loop's thread, and waits for what it returns.
+    func call<Value: Sendable>(_ body: @escaping @Sendable (EventLoop) throws -> Value) async throws -> Value {
+        let loop = loop
+        return try await LoopTask(on: loop) { try body(loop) }.value
+    }
+
+    /// Blocks the calling thread until the loop has run some turns: whatever was on its way there has happened.
+    func settle() {
+        for _ in 0..<8 {
+            let turn = DispatchSemaphore(value: 0)
+            do {
+                try loop.callSoonThreadsafe { turn.signal() }
+                turn.wait()
+            } catch {
+                Issue.record(error)
+            }
+        }
+    }
+
+    func end() async throws {
+        loop.stop()
+        try await ended.value
     }
 }
 
