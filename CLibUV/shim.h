@@ -18,4 +18,7 @@ static inline int clibuv_eventfd(void) {
     return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
+// glibc shows accept4 to those who define _GNU_SOURCE, which a module cannot rely on.
+int clibuv_accept4(int listener, struct sockaddr *address, socklen_t *length, int flags) __asm__("accept4");
+
 #endif

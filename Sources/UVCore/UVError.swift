@@ -12,6 +12,9 @@ public struct UVError: Error, Hashable, CustomStringConvertible {
         self.call = call
     }
 
+    /// libuv's code for what was ended by closing it.
+    public static var cancelled: Int32 { UV_ECANCELED.rawValue }
+
     /// The symbolic name, such as `ECONNREFUSED`.
     public var name: String {
         // SAFETY: libuv returns a static string for every known code; for an unknown one it leaks a copy, once a call.

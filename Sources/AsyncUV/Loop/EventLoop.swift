@@ -43,6 +43,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     private(set) var uv: UVLoop?
     let timers: any TimerSource
     let inbox = Inbox()
+    /// Memory that streams read into and queue in.
+    let chunks = UVChunkPool(limit: EventLoop.bufferPoolLimit)
     private(set) var serialExecutor: LoopSerialExecutor!
 
     // MARK: the turn
@@ -58,6 +60,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var capturesNextJob = false
     var capturedJob: UnownedJob?
     private var stopRequested = false
+
+    /// Called once when the turn has run, before anything is polled.
+    var atEndOfTurn: [any EndOfTurnWork] = []
 
     // MARK: tasks
 
@@ -295,6 +300,13 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
             left -= 1
             execute(entry)
         }
+        if !atEndOfTurn.isEmpty { endTurn() }
+    }
+
+    private func endTurn() {
+        // None of them asks for another one: what they do comes from the loop's callers, who have had their turn.
+        for work in atEndOfTurn { work.turnEnded() }
+        atEndOfTurn.removeAll(keepingCapacity: true)
     }
 
     private func execute(_ entry: ReadyEntry) {
@@ -484,6 +496,11 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         life.store(Life.closed, ordering: .releasing)
         return left
     }
+}
+
+/// Who has something to do when a turn has run.
+protocol EndOfTurnWork: AnyObject {
+    func turnEnded()
 }
 
 /// A variable that two closures share.

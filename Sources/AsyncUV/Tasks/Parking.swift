@@ -103,6 +103,15 @@ struct WaitList {
         count -= 1
     }
 
+    /// Wakes whoever still waits; they leave when they resume.
+    func wakeAll() {
+        var task = first
+        while let current = task {
+            task = current.nextWaiter
+            current.wake()
+        }
+    }
+
     /// From first to last, as long as `body` says true.
     func forEach(_ body: (AnyLoopTask) -> Bool) {
         var task = first

@@ -20,6 +20,25 @@ public final class UVPoll: UVHandle {
         }
     }
 
+    /// Takes over the descriptor: it is closed as soon as `close()` is called, and no later than that is anything of it known to libuv.
+    public convenience init(
+        loop: UVLoop, owning descriptor: consuming Descriptor, onEvent: @escaping (Result<Events, UVError>) -> Void
+    ) throws(UVError) {
+        try self.init(loop: loop, descriptor: descriptor.number, onEvent: onEvent)
+        owned = consume descriptor
+    }
+
+    private var owned: Descriptor?
+
+    /// The descriptor that it owns; -1 if it owns none, or none any more.
+    public var descriptor: Int32 { owned?.number ?? -1 }
+
+    /// Stops, and gives the descriptor that it owns to the caller: libuv knows nothing of it any more. What is left to do is `close()`.
+    public func takeDescriptor() -> Descriptor? {
+        stop()
+        return owned.take()
+    }
+
     private var poll: UnsafeMutablePointer<uv_poll_t> {
         unsafe UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_poll_t.self)
     }
@@ -39,5 +58,10 @@ public final class UVPoll: UVHandle {
         unsafe _ = uv_poll_stop(poll)
     }
 
-    public override func willClose() { onEvent = nil }
+    public override func willClose() {
+        onEvent = nil
+        // Stopped first: epoll forgets the descriptor before its number can come again. uv_close finds it stopped.
+        unsafe _ = uv_poll_stop(poll)
+        owned = nil
+    }
 }

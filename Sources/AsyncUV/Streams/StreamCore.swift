@@ -1,0 +1,158 @@
+internal import UVCore
+
+/// What all streams over a libuv handle have in common: the state of both directions, who waits, and the end. Apart from the public object, so that
+/// letting go of that one closes this one.
+///
+/// On the loop's thread only.
+final class StreamCore: @unchecked Sendable {
+    // Sendable only so that it can be handed back to its own thread.
+
+    enum Phase {
+        case open
+        /// What was admitted is still sent.
+        case closing
+        case closed
+    }
+
+    let loop: EventLoop
+    /// For messages.
+    let peer: SocketAddress
+    /// Where the stream was created.
+    let file: String
+    let line: Int
+    private(set) var uv: UVStream?
+    private(set) var phase = Phase.open
+    /// Tasks in `close` and `waitClosed`.
+    private var closers = WaitList()
+
+    // MARK: reading: see StreamReading
+
+    /// The task that waits for bytes, until it has resumed.
+    var reader: AnyLoopTask?
+    /// How many bytes it waits for.
+    var wanted = 0
+    /// No more bytes will come.
+    var inputEnded = false
+    var readError: LoopError?
+
+    // MARK: writing: see StreamWriting
+
+    /// Writes of at most so many bytes are admitted whole, and no more bytes than that are ever queued.
+    var highWater = EventLoop.defaultHighWaterMark
+    /// Admitted, and not with the system yet.
+    var pending = 0
+    /// Admitted since the beginning.
+    var admitted: UInt64 = 0
+    /// libuv writes from it.
+    var inFlight: UVChunk?
+    /// Comes after that.
+    var joined: UVChunk?
+    /// The turn in which the socket was last tried.
+    var lastTry = UInt64.max
+    var isFlushScheduled = false
+    /// Tasks that wait for their turn to write, or for room; only the first one is woken.
+    var writers = WaitList()
+    var flushers = WaitList()
+    var isWriteClosed = false
+    var isShutDown = false
+    var writeError: LoopError?
+    /// Bytes that were admitted are lost, and no call has thrown that yet.
+    var hasUntoldLoss = false
+
+    /// Takes over the descriptor of a connected TCP socket; on an error it is closed.
+    init(tcp descriptor: consuming Descriptor, peer: SocketAddress, loop: EventLoop, file: String, line: Int) throws(UVError) {
+        self.loop = loop
+        self.peer = peer
+        self.file = file
+        self.line = line
+        guard let uvLoop = loop.uv else { throw UVError(code: UVError.cancelled, call: "uv_tcp_init") }
+        uv = try UVStream(tcp: descriptor, loop: uvLoop, pool: loop.chunks, owner: self)
+    }
+
+    func closedError(_ operation: String) -> LoopError {
+        LoopError(.closed, operation, on: "\(peer)", "this side has closed the stream")
+    }
+
+    // MARK: the end
+
+    func close(by task: AnyLoopTask) async throws {
+        beginClosing()
+        while phase == .closing && pending > 0 && writeError == nil {
+            closers.append(task)
+            loop.outstanding += 1
+            await task.park(.leave)
+            loop.outstanding -= 1
+            closers.remove(task)
+            do {
+                try task.throwIfInterrupted()
+            } catch {
+                closeNow()
+                throw error
+            }
+        }
+        closeNow()
+        if hasUntoldLoss, let writeError {
+            hasUntoldLoss = false
+            throw writeError
+        }
+    }
+
+    private func beginClosing() {
+        guard phase == .open else { return }
+        phase = .closing
+        uv?.stopReading()
+        reader?.wake()
+        writers.wakeAll()
+        flushJoined()
+    }
+
+    func closeNow() { uv?.close() }
+
+    func abort() { uv?.reset() }
+
+    func waitClosed(by task: AnyLoopTask) async throws {
+        while phase != .closed {
+            closers.append(task)
+            loop.outstanding += 1
+            await task.park(.leave)
+            loop.outstanding -= 1
+            closers.remove(task)
+            try task.throwIfInterrupted()
+        }
+    }
+
+    /// The public object is gone.
+    func abandon() {
+        if phase == .closed { return }
+        loop.report(LoopReport("a stream to \(peer) was never closed: what it had not sent is lost; call close() or abort()", created: "\(file):\(line)"))
+        closeNow()
+    }
+
+    func wakeClosers() { closers.wakeAll() }
+}
+
+extension StreamCore: UVStreamOwner {
+    func streamDidRead() { inputArrived() }
+
+    func streamReadingEnded(_ error: UVError?) { inputEnded(error) }
+
+    func streamDidWrite(_ chunk: UVChunk, _ error: UVError?) { outputWritten(chunk, error) }
+
+    func streamWillClose() {
+        phase = .closed
+        uv = nil
+        if let chunk = joined.take() { loop.chunks.give(chunk) }
+        reader?.wake()
+        writers.wakeAll()
+        flushers.wakeAll()
+        closers.wakeAll()
+    }
+}
+
+extension EventLoop {
+    /// As many bytes a stream holds back at most before its writers wait, unless it is told otherwise.
+    public static let defaultHighWaterMark = 65_536
+
+    /// At most so many idle buffers of 64 KiB are kept for the next streams that read or have to queue.
+    public static let bufferPoolLimit = 128
+}

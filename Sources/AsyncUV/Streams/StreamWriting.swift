@@ -1,0 +1,221 @@
+internal import UVCore
+
+// Writing: the first write of a turn tries the socket at once, if nothing is queued before it. What the system does not take, and what comes later in the same
+// turn, is joined in one buffer and sent at the end of the turn. Writes wait before they are admitted, so that a cancelled one has sent nothing.
+
+extension StreamCore {
+    /// Everything that needs no waiting. False: use `write`.
+    func writeAtOnce(_ bytes: Span<UInt8>) throws -> Bool {
+        try requireWritable("write")
+        guard writers.isEmpty && pending + bytes.count <= highWater else { return false }
+        try admit(bytes)
+        return true
+    }
+
+    func write(_ bytes: [UInt8], by task: AnyLoopTask) async throws {
+        var offset = 0
+        writers.append(task)
+        defer {
+            writers.remove(task)
+            writers.first?.wake()
+        }
+        while true {
+            try requireWritable("write")
+            if writers.first === task {
+                try admitPart(of: bytes, from: &offset)
+                if offset == bytes.count { return }
+                // The system took all there was at the second attempt: nothing is on its way that would wake this task.
+                if pending == 0 { continue }
+            }
+            loop.outstanding += 1
+            await task.park(.leave)
+            loop.outstanding -= 1
+            try task.throwIfInterrupted()
+        }
+    }
+
+    /// As much as can be admitted now: all or nothing, unless it is more than can ever be.
+    private func admitPart(of bytes: [UInt8], from offset: inout Int) throws {
+        let span = bytes.span
+        if bytes.count - offset > highWater && pending == 0 {
+            offset += try tryNow(span.extracting(offset..<bytes.count))
+        }
+        let rest = bytes.count - offset
+        if rest == 0 { return }
+        if rest <= highWater {
+            if pending + rest > highWater { return }
+            try admit(span.extracting(offset..<bytes.count))
+            offset = bytes.count
+        } else {
+            let part = highWater - pending
+            if part <= 0 { return }
+            enqueue(span.extracting(offset..<(offset + part)))
+            offset += part
+            flushJoined()
+        }
+    }
+
+    private func admit(_ bytes: Span<UInt8>) throws {
+        if pending == 0 && lastTry != loop.turn {
+            let written = try tryNow(bytes)
+            if written < bytes.count {
+                enqueue(bytes.extracting(written..<bytes.count))
+                startWriting()
+            }
+            return
+        }
+        enqueue(bytes)
+        if inFlight == nil && !isFlushScheduled {
+            isFlushScheduled = true
+            loop.atEndOfTurn.append(self)
+        }
+    }
+
+    /// Nothing must be queued.
+    private func tryNow(_ bytes: Span<UInt8>) throws -> Int {
+        lastTry = loop.turn
+        do {
+            return try uv?.tryWrite(bytes) ?? 0
+        } catch {
+            fail(error)
+            throw LoopError(error, "write", on: "\(peer)")
+        }
+    }
+
+    private func enqueue(_ bytes: Span<UInt8>) {
+        let chunk: UVChunk
+        if let joined {
+            chunk = joined
+        } else {
+            chunk = loop.chunks.take()
+            joined = chunk
+        }
+        chunk.append(bytes)
+        pending += bytes.count
+        admitted &+= UInt64(bytes.count)
+    }
+
+    /// Sends what was joined; what the system does not take waits until it does.
+    func flushJoined() {
+        guard inFlight == nil, let chunk = joined, let uv else { return }
+        do throws(UVError) {
+            let written = try chunk.withBytes { bytes throws(UVError) in try uv.tryWrite(bytes) }
+            chunk.consume(written)
+            pending -= written
+        } catch {
+            fail(error)
+            return
+        }
+        if chunk.isEmpty {
+            joined = nil
+            loop.chunks.give(chunk)
+            drained()
+        } else {
+            startWriting()
+        }
+    }
+
+    private func startWriting() {
+        guard inFlight == nil, let chunk = joined.take(), let uv else { return }
+        do {
+            try uv.write(chunk)
+            inFlight = chunk
+        } catch {
+            loop.chunks.give(chunk)
+            fail(error)
+        }
+    }
+
+    func outputWritten(_ chunk: UVChunk, _ error: UVError?) {
+        inFlight = nil
+        if error == nil { pending -= chunk.count }
+        loop.chunks.give(chunk)
+        if let error {
+            fail(error)
+            return
+        }
+        startWriting()
+        drained()
+    }
+
+    /// There is room, and perhaps nothing left.
+    private func drained() {
+        writers.first?.wake()
+        flushers.wakeAll()
+        if pending == 0 {
+            shutDownIfAsked()
+            wakeClosers()
+        }
+    }
+
+    /// The peer is gone: whatever was to be sent is lost.
+    private func fail(_ error: UVError) {
+        if writeError == nil { writeError = LoopError(error, "write", on: "\(peer)") }
+        if pending > 0 { hasUntoldLoss = true }
+        pending = 0
+        if let chunk = joined.take() { loop.chunks.give(chunk) }
+        writers.wakeAll()
+        flushers.wakeAll()
+        wakeClosers()
+    }
+
+    func requireWritable(_ operation: String) throws {
+        if let writeError {
+            hasUntoldLoss = false
+            throw writeError
+        }
+        if phase != .open { throw closedError(operation) }
+        if isWriteClosed { throw LoopError(.closed, operation, on: "\(peer)", "closeWrite() was called") }
+    }
+
+    // MARK: flush, half-close
+
+    func flush(by task: AnyLoopTask) async throws {
+        let target = admitted
+        flushJoined()
+        while true {
+            if let writeError {
+                hasUntoldLoss = false
+                throw writeError
+            }
+            if admitted &- UInt64(pending) >= target { return }
+            if phase == .closed { throw closedError("flush") }
+            flushers.append(task)
+            loop.outstanding += 1
+            await task.park(.leave)
+            loop.outstanding -= 1
+            flushers.remove(task)
+            try task.throwIfInterrupted()
+        }
+    }
+
+    func closeWrite() throws {
+        if isWriteClosed && phase == .open { return }
+        try requireWritable("closeWrite")
+        isWriteClosed = true
+        writers.wakeAll()
+        flushJoined()
+        shutDownIfAsked()
+        if let writeError {
+            hasUntoldLoss = false
+            throw writeError
+        }
+    }
+
+    private func shutDownIfAsked() {
+        guard isWriteClosed, !isShutDown, pending == 0, writeError == nil, let uv else { return }
+        isShutDown = true
+        do {
+            try uv.shutdownWriting()
+        } catch {
+            fail(error)
+        }
+    }
+}
+
+extension StreamCore: EndOfTurnWork {
+    func turnEnded() {
+        isFlushScheduled = false
+        flushJoined()
+    }
+}
