@@ -50,8 +50,11 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     // MARK: the turn
 
     var ready = RingQueue<ReadyEntry>(capacity: 64)
-    /// Counts turns since the loop was made.
-    private(set) var turn: UInt64 = 0
+    /// Timers whose deadline has come, until the turn that appends them.
+    var dueTimers: [TimerSlot] = []
+    /// Counts turns since the loop was made. Other threads read it, to say when they asked for something.
+    var turn: UInt64 { turns.load(ordering: .relaxed) }
+    private let turns = Atomic<UInt64>(0)
     /// The LoopTask whose code runs, if one does: see `callingTask`, which is exact.
     var current: AnyLoopTask?
     var runningJob = NativeTaskID.none
@@ -207,6 +210,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         guard future.loop === self else {
             throw LoopError.misuse("runUntilComplete", on: description, "the future belongs to another loop")
         }
+        // Looked at first: the callback of a future that is done cannot be taken back, and would stop the run around this one.
+        try requireRunnable()
         let callback = future.addDoneCallback { [unowned self] _ in stop() }
         defer { future.removeDoneCallback(callback) }
         let end = try drive(untilIdle: clock == .virtual)
@@ -246,10 +251,14 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         return .stopped
     }
 
-    private func enter() throws -> UVLoop {
+    private func requireRunnable() throws {
         if let other = EventLoop.current {
             throw LoopError.misuse("run", on: description, other === self ? "it is running already" : "\(other) runs on this thread")
         }
+    }
+
+    private func enter() throws -> UVLoop {
+        try requireRunnable()
         guard life.compareExchange(expected: Life.open, desired: Life.running, ordering: .acquiringAndReleasing).exchanged, let uv else {
             if isClosed { throw LoopError(.closed, "run", on: description, "the loop is closed") }
             throw LoopError.misuse("run", on: description, "it is running on another thread")
@@ -273,12 +282,12 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         }
         if clock == .system && !untilIdle {
             timers.collectDue(timerIsDue)
-            uv.run(ready.isEmpty ? .once : .noWait)
+            uv.run(hasWork ? .noWait : .once)
             return true
         }
         uv.run(.noWait)
         timers.collectDue(timerIsDue)
-        if !ready.isEmpty { return true }
+        if hasWork { return true }
         if outstanding > 0 || suspended.count + foreignCalls > plainWaiters {
             // Something outside will wake us. A foreign await that in turn waits for this loop (a child task that sleeps here) is not outside.
             uv.run(.once)
@@ -292,9 +301,12 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         return true
     }
 
+    private var hasWork: Bool { !ready.isEmpty || !dueTimers.isEmpty }
+
     private func runTurn() {
         timers.collectDue(timerIsDue)
-        turn &+= 1
+        if !dueTimers.isEmpty { appendDueTimers() }
+        turns.store(turn &+ 1, ordering: .relaxed)
         var left = ready.count
         while left > 0, let entry = ready.popFirst() {
             left -= 1

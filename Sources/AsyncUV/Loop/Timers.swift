@@ -29,6 +29,10 @@ final class TimerSlot {
     /// The system clock's side.
     var uv: UVTimer?
 
+    func isBefore(_ other: TimerSlot) -> Bool {
+        deadline == other.deadline ? sequence < other.sequence : deadline < other.deadline
+    }
+
     /// What libuv says: would it fire?
     var isActive: Bool { uv?.isActive ?? (state == .armed) }
 }
@@ -70,15 +74,22 @@ extension EventLoop {
             timers.disarm(timer)
             recycle(timer)
         case .due:
-            // It stands in the ready queue, where it will be found without an action, and goes to the pool.
+            // It stands in the ready queue, or is about to, where it will be found without an action, and goes to the pool.
             timer.action = .none
         }
     }
 
-    /// A timer's deadline has come: it becomes one entry.
+    /// A timer's deadline has come: it becomes one entry of the next turn.
     func timerIsDue(_ timer: TimerSlot) {
         timer.state = .due
-        ready.append(.timer(timer))
+        dueTimers.append(timer)
+    }
+
+    /// In the order of their deadlines, which libuv does not keep within a millisecond.
+    func appendDueTimers() {
+        if dueTimers.count > 1 { dueTimers.sort { $0.isBefore($1) } }
+        for timer in dueTimers { ready.append(.timer(timer)) }
+        dueTimers.removeAll(keepingCapacity: dueTimers.count <= EventLoop.timerPoolLimit)
     }
 
     func fire(_ timer: TimerSlot) {

@@ -37,15 +37,11 @@ final class VirtualTimers: TimerSource {
 
     func dispose(_ timer: TimerSlot) {}
 
-    private func isBefore(_ left: TimerSlot, _ right: TimerSlot) -> Bool {
-        left.deadline == right.deadline ? left.sequence < right.sequence : left.deadline < right.deadline
-    }
-
     private func siftUp(_ start: Int) {
         var index = start
         while index > 0 {
             let parent = (index - 1) / 2
-            if !isBefore(heap[index], heap[parent]) { return }
+            if !heap[index].isBefore(heap[parent]) { return }
             swap(index, parent)
             index = parent
         }
@@ -55,7 +51,7 @@ final class VirtualTimers: TimerSource {
         var index = start
         while true {
             var smallest = index
-            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && isBefore(heap[child], heap[smallest]) {
+            for child in [2 * index + 1, 2 * index + 2] where child < heap.count && heap[child].isBefore(heap[smallest]) {
                 smallest = child
             }
             if smallest == index { return }

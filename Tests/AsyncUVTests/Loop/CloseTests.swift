@@ -1,0 +1,114 @@
+import Testing
+import UVCore
+@testable import AsyncUV
+
+@Suite struct CloseTests {
+    @Test func closeCancelsUnfinishedTasksAndAwaitsThem() async throws {
+        let log = Log()
+        try await onOwnThread {
+            let loop = try EventLoop(clock: .virtual)
+            let task = LoopTask(name: "cleaner", on: loop) {
+                defer { log("ended at \(loop.now.nanoseconds)") }
+                do {
+                    try await LoopTask.sleep(for: .seconds(3600))
+                } catch let error as CancelledError {
+                    log("\(error.origin.kind.rawValue)")
+                    try await LoopTask.sleep(for: .nanoseconds(5))
+                    throw error
+                }
+            }
+            let unborn = try onOtherThread { LoopTask(on: loop) { try await LoopTask.sleep(for: .seconds(3600)) } }
+            loop.stop()
+            try loop.runForever()
+            #expect(try loop.close().isEmpty)
+            #expect(task.isCancelled && unborn.isCancelled)
+            #expect(loop.unfinishedTasks.isEmpty)
+            #expect(loop.isClosed)
+        }
+        #expect(log.entries == ["shutdown", "ended at 5"])
+    }
+
+    @Test func aTaskThatRefusesTheCloseIsReportedByNameAndLeftBehind() async throws {
+        let log = Log()
+        let (refuser, waiting) = try await onOwnThread {
+            let loop = try EventLoop(clock: .system)
+            loop.setReportHandler { log("\($0.message) [\($0.task ?? "")] \($0.created?.contains("CloseTests.swift:") == true)") }
+            let refuser = LoopTask(name: "the one that refuses", on: loop) {
+                while true {
+                    do { try await LoopTask.sleep(for: .seconds(3600)) } catch {}
+                }
+            }
+            let waiting = LoopTask(on: loop) { try await LoopTask.shield(refuser) }
+            loop.stop()
+            try loop.runForever()
+            #expect(try loop.close(grace: .milliseconds(5)) == ["timer": 1])
+            return (refuser, waiting)
+        }
+        #expect(log.entries == ["a task refuses its cancellation at shutdown [the one that refuses] true"])
+        #expect(waiting.isCancelled)
+        let error = await #expect(throws: LoopError.self) { try await refuser.value }
+        #expect(error?.code == .closed)
+    }
+
+    @Test func tasksThatAreBornDuringTheCloseAreCancelledToo() async throws {
+        let log = Log()
+        try await onOwnThread {
+            let loop = try EventLoop(clock: .virtual)
+            _ = LoopTask(on: loop) {
+                do {
+                    try await LoopTask.sleep(for: .seconds(3600))
+                } catch {
+                    _ = LoopTask {
+                        log("born")
+                        defer { log("ended") }
+                        try await LoopTask.sleep(for: .seconds(3600))
+                    }
+                }
+            }
+            loop.stop()
+            try loop.runForever()
+            #expect(try loop.close().isEmpty)
+            #expect(loop.now.nanoseconds == 0)
+        }
+        #expect(log.entries == ["born", "ended"])
+    }
+
+    @Test func closeNamesTheHandlesThatOthersLeftOpen() async throws {
+        try await onOwnThread {
+            let loop = try EventLoop(clock: .system)
+            let uv = try #require(loop.uv)
+            let timer = try UVTimer(loop: uv) { _ in }
+            let async = try UVAsync(loop: uv) {}
+            let armed = try loop.callLater(.seconds(3600)) {}
+            #expect(try loop.close() == ["timer": 2, "async": 1])
+            #expect(timer.isClosing)
+            withExtendedLifetime((async, armed)) {}
+        }
+    }
+
+    @Test func closeBelongsToTheOwnerAndNotToARunningLoop() async throws {
+        try await withBareLoop { loop in
+            try loop.callSoon {
+                let error = #expect(throws: LoopError.self) { try loop.close() }
+                #expect(error?.code == .misuse)
+            }
+            _ = try loop.runUntilIdle()
+            let error = #expect(throws: LoopError.self) { try onOtherThread { try loop.close() } }
+            #expect(error?.code == .misuse)
+            #expect(!loop.isClosed)
+        }
+    }
+
+    @Test func callbacksOfWhatEndedWithTheLoopStillRun() async throws {
+        let log = Log()
+        try await onOwnThread {
+            let loop = try EventLoop(clock: .virtual)
+            LoopTask(on: loop) { try await LoopTask.sleep(for: .seconds(3600)) }.addDoneCallback { log("done, cancelled: \($0.isCancelled)") }
+            loop.stop()
+            try loop.runForever()
+            try loop.callSoonThreadsafe { log("posted") }
+            _ = try loop.close()
+        }
+        #expect(log.entries.sorted() == ["done, cancelled: true", "posted"])
+    }
+}
