@@ -480,14 +480,19 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         inbox.close()
         drainInbox()
         for task in refusing { task.abandon() }
-        for _ in 0..<EventLoop.maximumTurnsBetweenPolls where !ready.isEmpty { runLastTurn() }
+        // Tasks that came with the last posts never begin.
+        for task in unfinishedTasks { cancelForShutdown(task) }
+        runLastTurns()
+        // What is left has been announced, and its start came too late to be accepted; or it refuses like those before.
+        for task in unfinishedTasks { task.abandon() }
+        runLastTurns()
         return closeHandles()
     }
 
-    /// A turn outside of a run, for the callbacks of what ended with the loop.
-    private func runLastTurn() {
+    /// Turns outside of a run, for the callbacks of what ended with the loop.
+    private func runLastTurns() {
         EventLoop.onThisThread.set(self)
-        runTurn()
+        for _ in 0..<EventLoop.maximumTurnsBetweenPolls where !ready.isEmpty { runTurn() }
         EventLoop.onThisThread.set(nil)
     }
 

@@ -13,8 +13,12 @@ public class AnyFuture: @unchecked Sendable {
     @usableFromInline final let status = Atomic<UInt8>(0)
     /// The failure, or the CancelledError, of a future that is done.
     private(set) final var storedError: (any Error)?
-    /// Nobody has looked at the failure, and nobody else has taken it over.
-    final var reportsError = false
+    /// Nobody has looked at the failure, and nobody else has taken it over. Atomic, because tasks of several threads may fetch it at once.
+    final var reportsError: Bool {
+        get { unfetched.load(ordering: .relaxed) }
+        set { unfetched.store(newValue, ordering: .relaxed) }
+    }
+    private final let unfetched = Atomic<Bool>(false)
     /// A shield around it was cancelled: its error is reported as soon as it comes.
     final var lostShield = false
     private final var waiters = Waiters()

@@ -68,10 +68,18 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
     }
 
     final func perform(_ action: CancellationState.Action, _ origin: CancelOrigin) {
+        var task = self
+        var action = action
+        // Down the tasks that await each other in a loop of its own: they may be more than the stack is deep.
+        while action == .undo, case .future(let future) = task.undo, let next = future as? AnyLoopTask {
+            action = next.cancellation.request(origin)
+            if action == .refuse { task.cancellation.notInterrupted(by: origin) }
+            task = next
+        }
         switch action {
         case .refuse, .remember: return
-        case .cancelNative: native?.cancel()
-        case .undo: interrupt(origin)
+        case .cancelNative: task.native?.cancel()
+        case .undo: task.interrupt(origin)
         }
     }
 

@@ -89,8 +89,14 @@ extension AnyLoopTask {
         guard posted else { throw LoopError(.closed, "await", on: future.describedForErrors, "its event loop is closed") }
         relay.addWaiter(self)
         home.outstanding += 1
-        await park(.forward { future.requestCancel($0) })
+        await park(
+            .forward { origin in
+                if future.requestCancel(origin) { return true }
+                // Done: the news is on its way. Pending, of a loop that was closed: there will be none.
+                return !future.isDone && relay.complete(cancelled: CancelledError(origin))
+            })
         home.outstanding -= 1
+        try relay.throwStoredError()
         guard let origin = cancellation.takeDelivery(), !(future.storedError is CancelledError) else { return }
         if valueComesFirst {
             cancellation.remember(origin)

@@ -139,18 +139,20 @@ struct CancellationState {
 
     // MARK: grace
 
-    /// What was requested and not delivered is held back too.
-    mutating func enterGrace() {
+    /// What was requested and not delivered is held back too. Returns the shield's depth, for `leaveGrace`.
+    mutating func enterGrace() -> Int {
         graceDepth += 1
         if let origin = takePending() { held = held ?? origin }
+        return graceDepth
     }
 
     /// After an undelivered request has come back by another way, from foreign code that ignored it.
     mutating func remember(_ origin: CancelOrigin) { pending = origin }
 
-    /// The innermost shield ends, or its time is over: what was held back is now as if it had been requested at this moment.
-    mutating func leaveGrace() -> (CancelOrigin, Action)? {
-        graceDepth -= 1
+    /// The shield at `depth` ends, or its time is over, and with it that of the shields inside. After the outermost, what was held back is as if it had been requested now.
+    mutating func leaveGrace(_ depth: Int) -> (CancelOrigin, Action)? {
+        if graceDepth < depth { return nil }
+        graceDepth = depth - 1
         guard graceDepth == 0, let origin = held else { return nil }
         held = nil
         return (origin, deliver(origin))

@@ -9,11 +9,11 @@ public func withCleanup<Value>(deadline: Duration, _ body: () async throws -> Va
     let task = try taskForScope("withCleanup")
     let loop = task.loop
     var isOver = false
-    task.cancellation.enterGrace()
+    let depth = task.cancellation.enterGrace()
     let leave = {
         if isOver { return }
         isOver = true
-        if let (origin, action) = task.cancellation.leaveGrace() { task.perform(action, origin) }
+        if let (origin, action) = task.cancellation.leaveGrace(depth) { task.perform(action, origin) }
     }
     let timer = loop.startTimer(at: loop.now.advanced(by: max(deadline, .zero)), .call(leave))
     defer {

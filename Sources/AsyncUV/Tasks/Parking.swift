@@ -61,19 +61,18 @@ extension AnyLoopTask {
     /// The names along a cycle that awaiting `future` would close; nil if there is none.
     private func cycleThrough(_ future: AnyFuture) -> [String]? {
         if future === self { return [name] }
-        var seen: Set<ObjectIdentifier> = []
-        func path(from future: AnyFuture) -> [String]? {
-            if future === self { return [] }
-            guard !future.isDone, seen.insert(ObjectIdentifier(future)).inserted else { return nil }
-            for next in future.waitedFor {
-                if let rest = path(from: next) {
-                    if let task = future as? AnyLoopTask { return [task.name] + rest }
-                    return rest
-                }
+        var seen: Set<ObjectIdentifier> = [ObjectIdentifier(future)]
+        // The way to here, and what is still to be looked at from each step. No recursion: a way may be longer than the stack is deep.
+        var way: [(future: AnyFuture, left: [AnyFuture])] = [(future, future.waitedFor)]
+        while !way.isEmpty {
+            guard let next = way[way.count - 1].left.popLast() else {
+                way.removeLast()
+                continue
             }
-            return nil
+            if next === self { return [name] + way.compactMap { ($0.future as? AnyLoopTask)?.name } }
+            if !next.isDone && seen.insert(ObjectIdentifier(next)).inserted { way.append((next, next.waitedFor)) }
         }
-        return path(from: future).map { [name] + $0 }
+        return nil
     }
 }
 

@@ -37,7 +37,7 @@ private final class Witness: Sendable {}
             handle.cancel()
             timer.cancel()
             #expect(!handle.isCancelled && !timer.isCancelled && !other.isCancelled)
-            #expect(loop.timerCounts.armed == 1)
+            #expect(loop.statistics.armedTimers == 1)
             _ = try loop.runUntilIdle()
         }
     }

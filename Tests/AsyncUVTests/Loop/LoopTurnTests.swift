@@ -166,9 +166,9 @@ private let clocks: [EventLoop.Clock] = [.virtual, .system]
         try await withBareLoop(clock: clock) { loop in
             let handles = try (0..<200).map { number in try loop.callLater(.seconds(3600 + number % 7)) {} }
             for (number, handle) in handles.enumerated() where number % 3 != 0 { handle.cancel() }
-            #expect(loop.timerCounts.armed == 67)
+            #expect(loop.statistics.armedTimers == 67)
             for handle in handles { handle.cancel() }
-            #expect(loop.timerCounts.armed == 0)
+            #expect(loop.statistics.armedTimers == 0)
             #expect(handles.filter(\.isCancelled).count == 200)
             #expect(try loop.runUntilIdle() == .idle)
         }
@@ -305,7 +305,7 @@ private let clocks: [EventLoop.Clock] = [.virtual, .system]
             #expect(handle.when == .distantFuture)
             loop.stop()
             try loop.runForever()
-            #expect(loop.timerCounts.armed == 1)
+            #expect(loop.statistics.armedTimers == 1)
             handle.cancel()
         }
     }
@@ -313,10 +313,10 @@ private let clocks: [EventLoop.Clock] = [.virtual, .system]
     @Test func manyTimersAtOnceLeaveABoundedPool() async throws {
         try await withBareLoop(clock: .system) { loop in
             for _ in 0..<5000 { try loop.callLater(.milliseconds(1)) {} }
-            #expect(loop.timerCounts.armed == 5000)
+            #expect(loop.statistics.armedTimers == 5000)
             _ = try loop.runUntilIdle()
-            #expect(loop.timerCounts.armed == 0)
-            #expect(loop.timerCounts.pooled == EventLoop.timerPoolLimit)
+            #expect(loop.statistics.armedTimers == 0)
+            #expect(loop.statistics.pooledTimers == EventLoop.timerPoolLimit)
             // What was over the limit is closed; the pool is closed with the loop.
             loop.stop()
             try loop.runForever()
