@@ -5,7 +5,8 @@
     // SAFETY: allocated in init and in `grow`, freed in `grow` and deinit; a pointer leaves this class only for a synchronous call, or with this
     // object itself held for as long as libuv has it (see `UVStream`).
     private(set) var base: UnsafeMutableRawPointer
-    public private(set) var capacity: Int
+    private var size: Int
+    public var capacity: Int { size }
     private(set) var start = 0
     private(set) var end = 0
 
@@ -13,7 +14,7 @@
     public static let standardCapacity = 65_536
 
     init(capacity: Int) {
-        self.capacity = capacity
+        size = capacity
         unsafe base = UVChunk.allocate(capacity)
     }
 
@@ -81,7 +82,7 @@
             unsafe moved.copyMemory(from: base + start, byteCount: count)
             unsafe base.deallocate()
             unsafe base = moved
-            capacity = larger
+            size = larger
         }
         end -= start
         start = 0
@@ -95,6 +96,9 @@
         start = 0
     }
 
+    /// The next idle chunk of a pool.
+    fileprivate var next: UVChunk?
+
     fileprivate func reset() {
         start = 0
         end = 0
@@ -104,24 +108,36 @@
 /// Chunks that nobody uses at the moment, for the next ones who need one: memory goes with the streams that have bytes, not with all there are.
 public final class UVChunkPool {
     public let limit: Int
-    private var idle: [UVChunk] = []
-    /// Chunks that are out.
-    public private(set) var taken = 0
+    private var first: UVChunk?
+    private var idle = 0
+    private var out = 0
 
     /// - Parameter limit: so many idle chunks are kept, the rest is freed.
     public init(limit: Int) { self.limit = limit }
 
+    // One by one: a chain of many objects must not be let go of recursively.
+    deinit { while idle > 0 { first = first?.next.take(); idle -= 1 } }
+
+    /// Chunks that are out.
+    public var taken: Int { out }
+
     public func take() -> UVChunk {
-        taken += 1
+        out += 1
         // The last one that came back is the one whose memory the processor still has at hand.
-        return idle.popLast() ?? UVChunk(capacity: UVChunk.standardCapacity)
+        guard let chunk = first else { return UVChunk(capacity: UVChunk.standardCapacity) }
+        first = chunk.next
+        chunk.next = nil
+        idle -= 1
+        return chunk
     }
 
     public func give(_ chunk: UVChunk) {
-        taken -= 1
-        if idle.count >= limit || chunk.capacity != UVChunk.standardCapacity { return }
+        out -= 1
+        if idle >= limit || chunk.capacity != UVChunk.standardCapacity { return }
         chunk.reset()
-        idle.append(chunk)
+        chunk.next = first
+        first = chunk
+        idle += 1
     }
 }
 

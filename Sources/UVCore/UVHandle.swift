@@ -9,8 +9,11 @@ internal import CLibUV
     // SAFETY: allocated in init, freed in `finishClosing` (or in init when uv_…_init failed); libuv keeps this pointer in between.
     final let pointer: UnsafeMutablePointer<uv_handle_t>
     public final let loop: UVLoop
-    public private(set) final var isClosing = false
-    public private(set) final var isClosed = false
+    // Private, with a getter: what other modules could change is checked for exclusive access at run time.
+    private final var closing = false
+    private final var closed = false
+    public final var isClosing: Bool { closing }
+    public final var isClosed: Bool { closed }
     private final var onClosed: (() -> Void)?
 
     /// - Parameter initialise: calls `uv_…_init`, and gives back its result. On an error nothing is left.
@@ -48,7 +51,7 @@ internal import CLibUV
         }
         if let then { onClosed = then }
         if isClosing { return }
-        isClosing = true
+        closing = true
         willClose()
         unsafe uv_close(pointer) { handle in
             guard let handle = unsafe handle else { return }
@@ -60,7 +63,7 @@ internal import CLibUV
     open func willClose() {}
 
     private func finishClosing() {
-        isClosed = true
+        closed = true
         let retained = unsafe Unmanaged<UVHandle>.fromOpaque(pointer.pointee.data)
         unsafe UnsafeMutableRawPointer(pointer).deallocate()
         let then = onClosed

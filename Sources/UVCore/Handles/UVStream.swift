@@ -20,9 +20,11 @@ public protocol UVStreamOwner: AnyObject {
     private var owner: (any UVStreamOwner)?
     private let pool: UVChunkPool
     /// Bytes that have come and that nobody has taken.
-    public private(set) var input: UVChunk?
+    public var input: UVChunk? { chunk }
+    private var chunk: UVChunk?
     /// libuv calls back for what arrives.
-    public private(set) var isReading = false
+    public var isReading: Bool { reading }
+    private var reading = false
     /// There was no room at the last event; at the next one, reading stops.
     private var wasFull = false
     /// The chunk that libuv writes from.
@@ -68,7 +70,7 @@ public protocol UVStreamOwner: AnyObject {
     /// Has libuv read whatever comes, as long as there is room. Idempotent.
     public func startReading() throws(UVError) {
         wasFull = false
-        if isReading || isClosing { return }
+        if reading || isClosing { return }
         try UVError.check(
             unsafe uv_read_start(
                 stream,
@@ -82,37 +84,35 @@ public protocol UVStreamOwner: AnyObject {
                     guard let handle = unsafe handle else { return }
                     unsafe UVStream.recover(handle).didRead(count)
                 }), "uv_read_start")
-        isReading = true
+        reading = true
     }
 
     public func stopReading() {
-        if !isReading || isClosing { return }
-        isReading = false
+        if !reading || isClosing { return }
+        reading = false
         unsafe _ = uv_read_stop(stream)
     }
 
     private func roomForReading() -> UnsafeMutableRawBufferPointer {
-        let chunk: UVChunk
-        if let input {
-            chunk = input
-            if chunk.room == 0 && chunk.count <= chunk.capacity / 2 { chunk.compact() }
-        } else {
-            chunk = pool.take()
-            input = chunk
+        guard let chunk else {
+            let fresh = pool.take()
+            chunk = fresh
+            return unsafe fresh.free
         }
+        if chunk.room == 0 && chunk.count <= chunk.capacity / 2 { chunk.compact() }
         return unsafe chunk.free
     }
 
     private func didRead(_ count: Int) {
         if count > 0 {
-            input?.advance(by: count)
+            chunk?.advance(by: count)
             owner?.streamDidRead()
             return
         }
         giveBackIfEmpty()
         // Zero is libuv's EAGAIN.
         if count == 0 { return }
-        if count == Int(UV_ENOBUFS.rawValue) && input?.room == 0 {
+        if count == Int(UV_ENOBUFS.rawValue) && chunk?.room == 0 {
             // A reader that was woken empties the buffer before the next event, and a stop and start would cost two system calls. One that does not
             // makes the bytes wait in the kernel.
             if wasFull { stopReading() } else { wasFull = true }
@@ -124,23 +124,23 @@ public protocol UVStreamOwner: AnyObject {
 
     /// Takes up to so many bytes out of the input.
     public func takeInput(_ count: Int) -> [UInt8] {
-        guard let input else { return [] }
-        let bytes = input.take(count)
+        guard let chunk else { return [] }
+        let bytes = chunk.take(count)
         wasFull = false
         giveBackIfEmpty()
         return bytes
     }
 
     public func consumeInput(_ count: Int) {
-        input?.consume(count)
+        chunk?.consume(count)
         wasFull = false
         giveBackIfEmpty()
     }
 
     private func giveBackIfEmpty() {
-        guard let input, input.isEmpty else { return }
-        self.input = nil
-        pool.give(input)
+        guard let chunk, chunk.isEmpty else { return }
+        self.chunk = nil
+        pool.give(chunk)
     }
 
     // MARK: writing
@@ -213,10 +213,7 @@ public protocol UVStreamOwner: AnyObject {
     }
 
     public override func willClose() {
-        if let input {
-            self.input = nil
-            pool.give(input)
-        }
+        if let chunk = chunk.take() { pool.give(chunk) }
         let owner = owner
         self.owner = nil
         owner?.streamWillClose()
