@@ -74,15 +74,25 @@ internal import CLibUV
         return counter.count
     }
 
-    /// Closes every handle that is still open; they are gone after the next passes of `run`.
-    public func closeAllHandles() {
-        if isClosed { return }
+    /// The wrappers of the handles that are open.
+    public func handles() -> [UVHandle] {
+        if isClosed { return [] }
+        final class List { var handles: [UVHandle] = [] }
+        let list = List()
+        // SAFETY: the object lives through the synchronous walk; `data` is set on every handle of ours, and the loop has no others with it.
         unsafe uv_walk(
             pointer,
-            { handle, _ in
-                guard let handle = unsafe handle, unsafe uv_is_closing(handle) == 0, unsafe uv_handle_get_data(handle) != nil else { return }
-                unsafe UVHandle.recover(handle).close()
-            }, nil)
+            { handle, argument in
+                guard let handle = unsafe handle, let argument = unsafe argument else { return }
+                guard unsafe uv_is_closing(handle) == 0, unsafe uv_handle_get_data(handle) != nil else { return }
+                unsafe Unmanaged<List>.fromOpaque(argument).takeUnretainedValue().handles.append(UVHandle.recover(handle))
+            }, Unmanaged.passUnretained(list).toOpaque())
+        return list.handles
+    }
+
+    /// Closes every handle that is still open; they are gone after the next passes of `run`.
+    public func closeAllHandles() {
+        for handle in handles() { handle.close() }
     }
 
     /// Frees the loop. Returns false, and keeps everything as it was, while a handle or request is left.

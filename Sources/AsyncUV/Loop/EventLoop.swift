@@ -98,6 +98,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     private let ownerThread: Atomic<UInt>
 
     private static let onThisThread = ThreadLocal<EventLoop>()
+    /// The loop for which this thread, which is not the loop's, makes a task at this moment.
+    static let startsTaskFor = ThreadLocal<EventLoop>()
     private static let loopNumbers = Atomic<UInt64>(0)
     private static let taskNumbers = Atomic<UInt64>(0)
 
@@ -371,22 +373,40 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         }
     }
 
-    // MARK: eager starts
+    // MARK: starts
 
-    /// True if the next job that is enqueued will be handed to `runEagerStart`.
-    func prepareEagerStart() -> Bool {
-        guard isCurrent else { return false }
-        capturesNextJob = true
-        return true
+    /// How the first step of a new task comes to run.
+    enum Start {
+        case inNextTurn
+        /// Its job is captured, and runs inside the initialiser.
+        case eager
+        /// The task is made on another thread.
+        case outside
     }
 
-    func runEagerStart() {
-        guard let job = capturedJob.take() else { return }
-        let outer = current
-        current = nil
-        run(job, serial: false)
-        leaveCurrent()
-        current = outer
+    /// Before the native task is made, which enqueues its job.
+    func prepareStart(eager: Bool) -> Start {
+        if !isOwner {
+            EventLoop.startsTaskFor.set(self)
+            return .outside
+        }
+        guard eager && isCurrent else { return .inNextTurn }
+        capturesNextJob = true
+        return .eager
+    }
+
+    func finishStart(_ start: Start) {
+        switch start {
+        case .inNextTurn: return
+        case .outside: EventLoop.startsTaskFor.set(nil)
+        case .eager:
+            guard let job = capturedJob.take() else { return }
+            let outer = current
+            current = nil
+            run(job, serial: false)
+            leaveCurrent()
+            current = outer
+        }
     }
 
     // MARK: tasks
@@ -499,6 +519,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     @discardableResult
     private func closeHandles() -> [String: Int] {
         inbox.close()
+        timers.close()
         for timer in timerPool { timers.dispose(timer) }
         timerPool.removeAll()
         var left: [String: Int] = [:]

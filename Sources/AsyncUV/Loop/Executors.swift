@@ -97,6 +97,11 @@ extension EventLoop {
     func accept(_ job: UnownedJob, serial: Bool) {
         guard isOwner else {
             if !inbox.post(serial ? .serialJob(job) : .taskJob(job)) {
+                if EventLoop.startsTaskFor.object === self {
+                    // The first step of a task whose loop has closed meanwhile: it sees where it is, and ends at once.
+                    unsafe job.runSynchronously(on: asUnownedTaskExecutor())
+                    return
+                }
                 // A job cannot be refused, and run elsewhere it would race with what the loop once protected.
                 report(LoopReport("a task was resumed after its event loop was closed: it will never run"))
             }

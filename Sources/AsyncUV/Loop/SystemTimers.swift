@@ -4,14 +4,19 @@ internal import UVCore
 final class SystemTimers: TimerSource {
     private let loop: UVLoop
     private let origin = UVLoop.hrtime()
-    private let fire: (TimerSlot) -> Void
+    /// One closure for all timers: it is called with the one that fired.
+    private var onFire: (UVTimer) -> Void = { _ in }
     private(set) var armed = 0
     /// Armed with a deadline that had passed: due in the next turn, whether it polls or not.
     private var passed: [TimerSlot] = []
 
     init(loop: UVLoop, fire: @escaping (TimerSlot) -> Void) {
         self.loop = loop
-        self.fire = fire
+        onFire = { [unowned self] uv in
+            guard let timer = uv.context as? TimerSlot else { return }
+            armed -= 1
+            fire(timer)
+        }
     }
 
     var now: LoopInstant { LoopInstant(nanoseconds: Int64(clamping: UVLoop.hrtime() &- origin)) }
@@ -27,17 +32,15 @@ final class SystemTimers: TimerSource {
             uv = existing
         } else {
             do {
-                uv = try UVTimer(loop: loop) { [weak self, weak timer] _ in
-                    guard let self, let timer else { return }
-                    self.armed -= 1
-                    self.fire(timer)
-                }
+                uv = try UVTimer(loop: loop, onFire: onFire)
             } catch {
                 // uv_timer_init cannot fail in any libuv there is; if one did, the timer is due at once rather than never.
                 passed.append(timer)
                 return
             }
+            // A cycle for as long as the handle is open: the pool disposes of what it drops, and `close` of what is armed.
             timer.uv = uv
+            uv.context = timer
         }
         // Rounded up to the millisecond at which the deadline has certainly passed: libuv truncates its own clock, so that
         // counting from there would fire up to a millisecond early. And its cached time may be old.
@@ -68,5 +71,13 @@ final class SystemTimers: TimerSource {
     func dispose(_ timer: TimerSlot) {
         timer.uv?.close()
         timer.uv = nil
+    }
+
+    func close() {
+        for timer in passed { timer.forget() }
+        passed.removeAll()
+        for case let uv as UVTimer in loop.handles() {
+            if let timer = uv.context as? TimerSlot { timer.forget() }
+        }
     }
 }

@@ -33,6 +33,12 @@ final class TimerSlot {
         deadline == other.deadline ? sequence < other.sequence : deadline < other.deadline
     }
 
+    /// Its loop closes: it will do nothing any more, and lets go of whoever waited.
+    func forget() {
+        state = .idle
+        action = .none
+    }
+
     /// What libuv says: would it fire?
     var isActive: Bool { uv?.isActive ?? (state == .armed) }
 }
@@ -49,6 +55,8 @@ protocol TimerSource: AnyObject {
     /// Moves the clock to the next deadline, if this clock can, and if there is one.
     func jump() -> Bool
     func dispose(_ timer: TimerSlot)
+    /// Forgets every timer that is armed; their handles are closed by the loop.
+    func close()
 }
 
 extension EventLoop {

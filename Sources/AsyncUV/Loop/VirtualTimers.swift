@@ -37,6 +37,11 @@ final class VirtualTimers: TimerSource {
 
     func dispose(_ timer: TimerSlot) {}
 
+    func close() {
+        for timer in heap { timer.forget() }
+        heap.removeAll()
+    }
+
     private func siftUp(_ start: Int) {
         var index = start
         while index > 0 {

@@ -15,6 +15,7 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
     ///   - name: for reports and errors; by default `Task-N`.
     ///   - loop: by default the loop that the caller runs on. Without one, or on a closed one, the task is born failed with `misuse`.
     ///   - eager: runs the first step, up to the first suspension, inside this initialiser; only on a running loop's own thread, otherwise it starts as usual.
+    @discardableResult
     public init(
         name: String? = nil,
         on loop: EventLoop? = nil,
@@ -33,10 +34,10 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
             complete(failure: LoopError.misuse("LoopTask", on: self.name, "its event loop is closed"))
             return
         }
-        let start = eager ? loop.prepareEagerStart() : false
+        let start = loop.prepareStart(eager: eager)
         // Task.init and never detached: task-locals carry the context of logs, metrics and traces.
         let native = Task(executorPreference: loop) { [self] in
-            guard begin() else { return }
+            guard loop.isCurrent, begin() else { return }
             do {
                 storedValue = try await operation()
                 if endedWithValue() { completeWithValue() }
@@ -45,7 +46,7 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
             }
         }
         adopt(native)
-        if start { loop.runEagerStart() }
+        loop.finishStart(start)
     }
 
     /// Suspends until the task is done, and returns what its body returned.

@@ -121,8 +121,8 @@ import Testing
                 let loop = try #require(EventLoop.current)
                 loop.setReportHandler { reports($0.description) }
                 _ = LoopTask(name: "stuck") {
-                    let never = try Future<Void>()
-                    while true { _ = try? await LoopTask.shield(never) }
+                    let never = try Event()
+                    while true { _ = try? await never.wait() }
                 }
                 try await LoopTask.yield()
             }
