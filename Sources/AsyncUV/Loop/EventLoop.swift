@@ -33,14 +33,14 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     public static let maximumTurnsBetweenPolls = 64
     /// …or after this time, if that comes first. A single entry that runs longer is not interrupted.
     public static let maximumTimeBetweenPolls = Duration.milliseconds(1)
-    private static let pollNanoseconds: UInt64 = 1_000_000
+    static let pollNanoseconds: UInt64 = 1_000_000
 
     // MARK: parts
 
     public let clock: Clock
     let number: UInt64
     /// Nil once the loop is closed.
-    private(set) var uv: UVLoop?
+    var uv: UVLoop?
     let timers: any TimerSource
     let inbox = Inbox()
     /// Memory that streams read into and queue in.
@@ -54,7 +54,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var dueTimers: [TimerSlot] = []
     /// Counts turns since the loop was made. Other threads read it, to say when they asked for something.
     var turn: UInt64 { turns.load(ordering: .relaxed) }
-    private let turns = Atomic<UInt64>(0)
+    let turns = Atomic<UInt64>(0)
     /// The LoopTask whose code runs, if one does: see `callingTask`, which is exact.
     var current: AnyLoopTask?
     var runningJob = NativeTaskID.none
@@ -62,26 +62,23 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var hop: (UnownedJob, serial: Bool)?
     var capturesNextJob = false
     var capturedJob: UnownedJob?
-    private var stopRequested = false
+    var stopRequested = false
 
     /// Called once when the turn has run, before anything is polled.
     var atEndOfTurn: [any EndOfTurnWork] = []
 
     // MARK: tasks
 
-    /// Unfinished tasks, each held until it is done; a task knows its index.
-    private var table: [AnyLoopTask?] = []
-    private var freeIndices: [Int] = []
-    private(set) var unfinishedCount = 0
+    var unfinished = TaskTable()
     /// Tasks that are suspended in foreign async code.
-    private(set) var suspended: [NativeTaskID: AnyLoopTask] = [:]
+    var suspended: [NativeTaskID: AnyLoopTask] = [:]
     /// Descriptors, pool jobs and other loops that are waited for: a virtual clock does not jump over them.
     var outstanding = 0
     /// Native tasks that were started to run foreign code for a task of this loop.
     var foreignCalls = 0
     /// Plain Swift tasks that wait for something of this loop.
     var plainWaiters = 0
-    private(set) var isShuttingDown = false
+    var isShuttingDown = false
 
     // MARK: timers, reports
 
@@ -93,11 +90,11 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
 
     // MARK: life
 
-    private enum Life { static let open: UInt8 = 0, running: UInt8 = 1, closed: UInt8 = 2 }
-    private let life: Atomic<UInt8>
-    private let ownerThread: Atomic<UInt>
+    enum Life { static let open: UInt8 = 0, running: UInt8 = 1, closed: UInt8 = 2 }
+    let life: Atomic<UInt8>
+    let ownerThread: Atomic<UInt>
 
-    private static let onThisThread = ThreadLocal<EventLoop>()
+    static let onThisThread = ThreadLocal<EventLoop>()
     /// The loop for which this thread, which is not the loop's, makes a task at this moment.
     static let startsTaskFor = ThreadLocal<EventLoop>()
     private static let loopNumbers = Atomic<UInt64>(0)
@@ -237,308 +234,6 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         }
     }
 
-    private func drive(untilIdle: Bool) throws -> RunEnd {
-        let uv = try enter()
-        defer { leave() }
-        repeat {
-            if !poll(uv, untilIdle: untilIdle) { return .idle }
-            let began = UVLoop.hrtime()
-            var turns = 0
-            repeat {
-                runTurn()
-                turns += 1
-            } while !ready.isEmpty && !stopRequested && turns < EventLoop.maximumTurnsBetweenPolls
-                && UVLoop.hrtime() &- began < EventLoop.pollNanoseconds
-        } while !stopRequested
-        return .stopped
-    }
-
-    private func requireRunnable() throws {
-        if let other = EventLoop.current {
-            throw LoopError.misuse("run", on: description, other === self ? "it is running already" : "\(other) runs on this thread")
-        }
-    }
-
-    private func enter() throws -> UVLoop {
-        try requireRunnable()
-        guard life.compareExchange(expected: Life.open, desired: Life.running, ordering: .acquiringAndReleasing).exchanged, let uv else {
-            if isClosed { throw LoopError(.closed, "run", on: description, "the loop is closed") }
-            throw LoopError.misuse("run", on: description, "it is running on another thread")
-        }
-        ownerThread.store(ThisThread.id, ordering: .relaxed)
-        EventLoop.onThisThread.set(self)
-        return uv
-    }
-
-    private func leave() {
-        stopRequested = false
-        EventLoop.onThisThread.set(nil)
-        life.store(Life.open, ordering: .releasing)
-    }
-
-    /// Looks for I/O, posts and timers, and waits for them if nothing is ready. False: idle, and that is what was asked for.
-    private func poll(_ uv: UVLoop, untilIdle: Bool) -> Bool {
-        if !ready.isEmpty || stopRequested {
-            uv.run(.noWait)
-            return true
-        }
-        if clock == .system && !untilIdle {
-            timers.collectDue(timerIsDue)
-            uv.run(hasWork ? .noWait : .once)
-            return true
-        }
-        uv.run(.noWait)
-        timers.collectDue(timerIsDue)
-        if hasWork { return true }
-        if outstanding > 0 || suspended.count + foreignCalls > plainWaiters {
-            // Something outside will wake us. A foreign await that in turn waits for this loop (a child task that sleeps here) is not outside.
-            uv.run(.once)
-        } else if timers.armed > 0 {
-            if !timers.jump() { uv.run(.once) }
-        } else if untilIdle && suspended.isEmpty && foreignCalls == 0 && plainWaiters == 0 {
-            return false
-        } else {
-            uv.run(.once)
-        }
-        return true
-    }
-
-    private var hasWork: Bool { !ready.isEmpty || !dueTimers.isEmpty }
-
-    private func runTurn() {
-        timers.collectDue(timerIsDue)
-        if !dueTimers.isEmpty { appendDueTimers() }
-        turns.store(turn &+ 1, ordering: .relaxed)
-        var left = ready.count
-        while left > 0, let entry = ready.popFirst() {
-            left -= 1
-            execute(entry)
-        }
-        if !atEndOfTurn.isEmpty { endTurn() }
-    }
-
-    private func endTurn() {
-        // None of them asks for another one: what they do comes from the loop's callers, who have had their turn.
-        for work in atEndOfTurn { work.turnEnded() }
-        atEndOfTurn.removeAll(keepingCapacity: true)
-    }
-
-    private func execute(_ entry: ReadyEntry) {
-        switch entry {
-        case .wake(let task): resume(task)
-        case .taskJob(let job): runForeign(job, serial: false)
-        case .serialJob(let job): runForeign(job, serial: true)
-        case .timer(let timer): fire(timer)
-        case .handle(let handle): handle.run()
-        case .doneCallback(let callback, let future): callback.run(future)
-        case .call(let body), .immediate(let body): body()
-        }
-    }
-
-    /// Resumes a task of ours: its continuation enqueues its job, which is taken as a hop and runs here.
-    private func resume(_ task: AnyLoopTask) {
-        guard let resumption = task.resumption.take() else { return }
-        task.cancellation.resume()
-        current = task
-        runningJob = task.nativeID
-        resumption.resume()
-        runHops()
-        runningJob = .none
-        leaveCurrent()
-    }
-
-    /// A job that did not come from a wake-up of ours: a first step, a plain task, or a task of ours that comes back from foreign code.
-    private func runForeign(_ job: UnownedJob, serial: Bool) {
-        if !suspended.isEmpty, let task = suspended.removeValue(forKey: NativeTaskID(job)) {
-            task.cancellation.resume()
-            current = task
-        }
-        run(job, serial: serial)
-        leaveCurrent()
-    }
-
-    /// The code of the current task has left the thread. If it is neither parked nor done, it waits in foreign code.
-    private func leaveCurrent() {
-        guard let task = current else { return }
-        current = nil
-        guard task.cancellation.phase == .running else { return }
-        task.cancellation.enterForeign()
-        suspended[task.nativeID] = task
-        if task.cancellation.pending != nil { task.native?.cancel() }
-    }
-
-    private func drainInbox() {
-        inbox.drain { entry in
-            if case .immediate(let body) = entry { body() } else { ready.append(entry) }
-        }
-    }
-
-    // MARK: starts
-
-    /// How the first step of a new task comes to run.
-    enum Start {
-        case inNextTurn
-        /// Its job is captured, and runs inside the initialiser.
-        case eager
-        /// The task is made on another thread.
-        case outside
-    }
-
-    /// Before the native task is made, which enqueues its job.
-    func prepareStart(eager: Bool) -> Start {
-        if !isOwner {
-            EventLoop.startsTaskFor.set(self)
-            return .outside
-        }
-        guard eager && isCurrent else { return .inNextTurn }
-        capturesNextJob = true
-        return .eager
-    }
-
-    func finishStart(_ start: Start) {
-        switch start {
-        case .inNextTurn: return
-        case .outside: EventLoop.startsTaskFor.set(nil)
-        case .eager:
-            guard let job = capturedJob.take() else { return }
-            let outer = current
-            current = nil
-            run(job, serial: false)
-            leaveCurrent()
-            current = outer
-        }
-    }
-
-    // MARK: tasks
-
-    /// Tasks of this loop that are not done, oldest first. On the loop's thread.
-    public var unfinishedTasks: [AnyLoopTask] {
-        table.compactMap(\.self).sorted { $0.number < $1.number }
-    }
-
-    /// False if the loop is closed.
-    func add(_ task: AnyLoopTask) -> Bool {
-        if isClosed { return false }
-        if isOwner {
-            insert(task)
-            return true
-        }
-        return inbox.post(.immediate { [self] in insert(task) })
-    }
-
-    private func insert(_ task: AnyLoopTask) {
-        if let index = freeIndices.popLast() {
-            task.tableIndex = index
-            table[index] = task
-        } else {
-            task.tableIndex = table.count
-            table.append(task)
-        }
-        unfinishedCount += 1
-        if isShuttingDown {
-            // It gets as far as its first wait, like everyone else who is cancelled there.
-            ready.append(.call { [self] in ready.append(.call { [self] in cancelForShutdown(task) }) })
-        }
-    }
-
-    func remove(_ task: AnyLoopTask) {
-        guard task.tableIndex >= 0 else { return }
-        table[task.tableIndex] = nil
-        freeIndices.append(task.tableIndex)
-        task.tableIndex = -1
-        unfinishedCount -= 1
-        if isShuttingDown && unfinishedCount == 0 { stopRequested = true }
-    }
-
-    private func cancelForShutdown(_ task: AnyLoopTask) {
-        task.requestCancel(CancelOrigin(.shutdown, message: "the event loop shuts down", file: task.file, line: task.line, requester: nil, turn: turn))
-    }
-
-    /// Cancels every unfinished task once, those that are born meanwhile too, and runs until all are done; says who refuses for longer than `grace`.
-    ///
-    /// - Returns: the tasks that were still not done when the grace was over.
-    @discardableResult
-    func cancelAllAndRun(grace: Duration) throws -> [AnyLoopTask] {
-        if unfinishedCount == 0 { return [] }
-        isShuttingDown = true
-        defer { isShuttingDown = false }
-        for task in unfinishedTasks { cancelForShutdown(task) }
-        let timer = startTimer(at: now.advanced(by: grace), .call { [unowned self] in stopRequested = true })
-        let end = try drive(untilIdle: clock == .virtual)
-        stopTimer(timer)
-        let left = unfinishedTasks
-        for task in left {
-            report(
-                LoopReport(
-                    end == .idle
-                        ? "a task that was cancelled at shutdown waits for something that can never happen"
-                        : "a task refuses its cancellation at shutdown",
-                    task: task.name, created: "\(task.file):\(task.line)"))
-        }
-        return left
-    }
-
-    // MARK: closing
-
-    /// Cancels what is unfinished and waits for it up to `grace`, refuses posts from then on, closes every handle and awaits its close. Idempotent.
-    ///
-    /// - Returns: what others had left open, by libuv's type name.
-    /// - Throws: `LoopError` `.misuse` while the loop runs, or on another thread than its owner's.
-    @discardableResult
-    public func close(grace: Duration = .seconds(10)) throws -> [String: Int] {
-        if isClosed { return [:] }
-        guard isOwner, EventLoop.current == nil else {
-            throw LoopError.misuse("close", on: description, isRunning ? "it is running: stop it first" : "called on another thread, or inside a running loop")
-        }
-        return closeNow(abandoning: try cancelAllAndRun(grace: grace))
-    }
-
-    /// Closes a loop whose tasks have ended, but for those that refused to.
-    @discardableResult
-    func closeNow(abandoning refusing: [AnyLoopTask]) -> [String: Int] {
-        // What was posted before this is taken, what comes later is refused.
-        inbox.close()
-        drainInbox()
-        for task in refusing { task.abandon() }
-        // Tasks that came with the last posts never begin.
-        for task in unfinishedTasks { cancelForShutdown(task) }
-        runLastTurns()
-        // What is left has been announced, and its start came too late to be accepted; or it refuses like those before.
-        for task in unfinishedTasks { task.abandon() }
-        runLastTurns()
-        return closeHandles()
-    }
-
-    /// Turns outside of a run, for the callbacks of what ended with the loop.
-    private func runLastTurns() {
-        EventLoop.onThisThread.set(self)
-        for _ in 0..<EventLoop.maximumTurnsBetweenPolls where !ready.isEmpty { runTurn() }
-        EventLoop.onThisThread.set(nil)
-    }
-
-    @discardableResult
-    private func closeHandles() -> [String: Int] {
-        inbox.close()
-        timers.close()
-        for timer in timerPool { timers.dispose(timer) }
-        timerPool.removeAll()
-        var left: [String: Int] = [:]
-        if let uv {
-            left = uv.openHandles()
-            left["async"] = left["async"].flatMap { $0 > 1 ? $0 - 1 : nil }
-            uv.closeAllHandles()
-            while !uv.close() { uv.run(.once) }
-        }
-        uv = nil
-        ready.removeAll()
-        life.store(Life.closed, ordering: .releasing)
-        return left
-    }
-}
-
-/// Who has something to do when a turn has run.
-protocol EndOfTurnWork: AnyObject {
-    func turnEnded()
 }
 
 /// A variable that two closures share.

@@ -22,7 +22,7 @@ extension EventLoop {
     /// Counted at this moment; walks the loop's handles. On the loop's thread.
     public var statistics: LoopStatistics {
         LoopStatistics(
-            turns: turn, ready: ready.count, unfinishedTasks: unfinishedCount, tasksInForeignCode: suspended.count,
+            turns: turn, ready: ready.count, unfinishedTasks: unfinished.count, tasksInForeignCode: suspended.count,
             armedTimers: timers.armed, pooledTimers: timerPool.count, activeHandles: uv?.activeHandleCount ?? 0)
     }
 }

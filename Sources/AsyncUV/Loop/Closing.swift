@@ -1,0 +1,93 @@
+internal import Synchronization
+internal import UVCore
+
+// How a loop ends: its tasks, then its posts, then its handles.
+extension EventLoop {
+    private func cancelForShutdown(_ task: AnyLoopTask) {
+        task.requestCancel(CancelOrigin(.shutdown, message: "the event loop shuts down", file: task.file, line: task.line, requester: nil, turn: turn))
+    }
+
+    /// Cancels every unfinished task once, those that are born meanwhile too, and runs until all are done; says who refuses for longer than `grace`.
+    ///
+    /// - Returns: the tasks that were still not done when the grace was over.
+    @discardableResult
+    func cancelAllAndRun(grace: Duration) throws -> [AnyLoopTask] {
+        if unfinished.count == 0 { return [] }
+        isShuttingDown = true
+        defer { isShuttingDown = false }
+        for task in unfinishedTasks { cancelForShutdown(task) }
+        let timer = startTimer(at: now.advanced(by: grace), .call { [unowned self] in stopRequested = true })
+        let end = try drive(untilIdle: clock == .virtual)
+        stopTimer(timer)
+        let left = unfinishedTasks
+        for task in left {
+            report(
+                LoopReport(
+                    end == .idle
+                        ? "a task that was cancelled at shutdown waits for something that can never happen"
+                        : "a task refuses its cancellation at shutdown",
+                    task: task.name, created: "\(task.file):\(task.line)"))
+        }
+        return left
+    }
+
+    /// A task that is born while the others end: it gets as far as its first wait, like everyone else who is cancelled there.
+    func cancelAfterFirstStep(_ task: AnyLoopTask) {
+        ready.append(.call { [self] in ready.append(.call { [self] in cancelForShutdown(task) }) })
+    }
+
+    /// Cancels what is unfinished and waits for it up to `grace`, refuses posts from then on, closes every handle and awaits its close. Idempotent.
+    ///
+    /// - Returns: what others had left open, by libuv's type name.
+    /// - Throws: `LoopError` `.misuse` while the loop runs, or on another thread than its owner's.
+    @discardableResult
+    public func close(grace: Duration = .seconds(10)) throws -> [String: Int] {
+        if isClosed { return [:] }
+        guard isOwner, EventLoop.current == nil else {
+            throw LoopError.misuse("close", on: description, isRunning ? "it is running: stop it first" : "called on another thread, or inside a running loop")
+        }
+        return closeNow(abandoning: try cancelAllAndRun(grace: grace))
+    }
+
+    /// Closes a loop whose tasks have ended, but for those that refused to.
+    @discardableResult
+    func closeNow(abandoning refusing: [AnyLoopTask]) -> [String: Int] {
+        // What was posted before this is taken, what comes later is refused.
+        inbox.close()
+        drainInbox()
+        for task in refusing { task.abandon() }
+        // Tasks that came with the last posts never begin.
+        for task in unfinishedTasks { cancelForShutdown(task) }
+        runLastTurns()
+        // What is left has been announced, and its start came too late to be accepted; or it refuses like those before.
+        for task in unfinishedTasks { task.abandon() }
+        runLastTurns()
+        return closeHandles()
+    }
+
+    /// Turns outside of a run, for the callbacks of what ended with the loop.
+    private func runLastTurns() {
+        EventLoop.onThisThread.set(self)
+        for _ in 0..<EventLoop.maximumTurnsBetweenPolls where !ready.isEmpty { runTurn() }
+        EventLoop.onThisThread.set(nil)
+    }
+
+    @discardableResult
+    func closeHandles() -> [String: Int] {
+        inbox.close()
+        timers.close()
+        for timer in timerPool { timers.dispose(timer) }
+        timerPool.removeAll()
+        var left: [String: Int] = [:]
+        if let uv {
+            left = uv.openHandles()
+            left["async"] = left["async"].flatMap { $0 > 1 ? $0 - 1 : nil }
+            uv.closeAllHandles()
+            while !uv.close() { uv.run(.once) }
+        }
+        uv = nil
+        ready.removeAll()
+        life.store(Life.closed, ordering: .releasing)
+        return left
+    }
+}

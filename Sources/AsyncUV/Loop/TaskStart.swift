@@ -1,0 +1,37 @@
+internal import UVCore
+
+extension EventLoop {
+    /// How the first step of a new task comes to run.
+    enum Start {
+        case inNextTurn
+        /// Its job is captured, and runs inside the initialiser.
+        case eager
+        /// The task is made on another thread.
+        case outside
+    }
+
+    /// Before the native task is made, which enqueues its job.
+    func prepareStart(eager: Bool) -> Start {
+        if !isOwner {
+            EventLoop.startsTaskFor.set(self)
+            return .outside
+        }
+        guard eager && isCurrent else { return .inNextTurn }
+        capturesNextJob = true
+        return .eager
+    }
+
+    func finishStart(_ start: Start) {
+        switch start {
+        case .inNextTurn: return
+        case .outside: EventLoop.startsTaskFor.set(nil)
+        case .eager:
+            guard let job = capturedJob.take() else { return }
+            let outer = current
+            current = nil
+            run(job, serial: false)
+            leaveCurrent()
+            current = outer
+        }
+    }
+}
