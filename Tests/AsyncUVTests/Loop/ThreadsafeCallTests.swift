@@ -121,6 +121,46 @@ import UVCore
         for numbers in arrivals.ofThread { #expect(numbers == Array(0..<numbers.count)) }
     }
 
+    @Test func ofAMillionPostsOfEightThreadsEachIsRunOrRefusedWhenTheLoopCloses() async throws {
+        let each = 125_000
+        let arrivals = Arrivals()
+        let refused = try await onOwnThread {
+            let loop = try EventLoop()
+            let finished = DispatchSemaphore(value: 0)
+            let closed = DispatchSemaphore(value: 0)
+            let counts = Log()
+            for thread in 0..<8 {
+                Thread {
+                    var refused = 0
+                    for number in 0..<each {
+                        // However fast this thread is, its last posts come to a closed loop.
+                        if number == each - 100 { closed.wait() }
+                        do {
+                            try loop.callSoonThreadsafe {
+                                arrivals.ofThread[thread].append(number)
+                                // Most threads are in the middle of their posts.
+                                if thread == 0 && number == each / 4 { loop.stop() }
+                            }
+                        } catch {
+                            refused += 1
+                        }
+                    }
+                    counts("\(refused)")
+                    finished.signal()
+                }.start()
+            }
+            try loop.runForever()
+            #expect(try loop.close().isEmpty)
+            for _ in 0..<8 { closed.signal() }
+            for _ in 0..<8 { finished.wait() }
+            return counts.entries.compactMap { Int($0) }.reduce(0, +)
+        }
+        let ran = arrivals.ofThread.map(\.count).reduce(0, +)
+        #expect(ran + refused == 1_000_000)
+        #expect(ran > 0 && refused > 0)
+        for numbers in arrivals.ofThread { #expect(numbers == Array(0..<numbers.count)) }
+    }
+
     @Test(arguments: 0..<10) func tasksOfOtherThreadsThatRaceACloseAllEnd(round: Int) async throws {
         let tasks = try await onOwnThread {
             final class Tasks: @unchecked Sendable { var list: [LoopTask<Int>] = [] }
