@@ -34,6 +34,32 @@ import Testing
         }
     }
 
+    @Test func whenCancelReturnsLibuvSaysThatTheTimerIsNotActive() async throws {
+        try await withLoop(clock: .system) {
+            let loop = try #require(EventLoop.current)
+            let sleeper = LoopTask { try await LoopTask.sleep(for: .seconds(3600)) }
+            try await LoopTask.yield()
+            guard case .timer(let timer) = sleeper.undo else {
+                Issue.record("the task does not sleep")
+                return
+            }
+            let handles = loop.statistics.activeHandles
+            #expect(timer.isActive)
+            sleeper.cancel()
+            #expect(!timer.isActive)
+            #expect(loop.statistics.activeHandles == handles - 1)
+            await #expect(throws: CancelledError.self) { try await sleeper.value }
+        }
+    }
+
+    @Test func aSleepThatEndsLeavesItsTimerInThePool() async throws {
+        try await withLoop(clock: .system) {
+            let loop = try #require(EventLoop.current)
+            for _ in 0..<3 { try await LoopTask.sleep(for: .milliseconds(1)) }
+            #expect(loop.statistics.pooledTimers == 1)
+        }
+    }
+
     /// libuv fires such a timer before it polls, in the very pass that then waits for the next event.
     @Test func aTimerThatBecomesDueWhileTheLoopIsBusyIsNotWaitedOver() async throws {
         try await withLoop(clock: .system) {
