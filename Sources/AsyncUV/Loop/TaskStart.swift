@@ -1,17 +1,18 @@
 internal import UVCore
 
-extension EventLoop {
-    /// How the first step of a new task comes to run.
-    enum Start {
-        case inNextTurn
-        /// Its job is captured, and runs inside the initialiser.
-        case eager
-        /// The task is made on another thread.
-        case outside
-    }
+/// How the first step of a new task comes to run.
+@usableFromInline
+enum TaskStart {
+    case inNextTurn
+    /// Its job is captured, and runs inside the initialiser.
+    case eager
+    /// The task is made on another thread.
+    case outside
+}
 
+extension EventLoop {
     /// Before the native task is made, which enqueues its job.
-    func prepareStart(eager: Bool) -> Start {
+    func prepareStart(eager: Bool) -> TaskStart {
         if !isOwner {
             EventLoop.startsTaskFor.set(self)
             return .outside
@@ -21,7 +22,7 @@ extension EventLoop {
         return .eager
     }
 
-    func finishStart(_ start: Start) {
+    func finishStart(_ start: TaskStart) {
         switch start {
         case .inNextTurn: return
         case .outside: EventLoop.startsTaskFor.set(nil)

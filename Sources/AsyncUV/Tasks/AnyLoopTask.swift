@@ -24,12 +24,14 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
     final let file: String
     final let line: Int
 
-    init(loop: EventLoop, name: String?, file: String, line: Int) {
+    /// - Parameter loop: by default the caller's. Where there is none, the task gets one that is closed: see `announce`.
+    @usableFromInline
+    init(on loop: EventLoop?, name: String?, file: String, line: Int) {
         givenName = name
         number = EventLoop.nextTaskNumber()
         self.file = file
         self.line = line
-        super.init(loop: loop)
+        super.init(loop: loop ?? EventLoop.current ?? EventLoop.preferred ?? EventLoop.none)
     }
 
     override func unfetchedReport(_ error: any Error) -> LoopReport {
@@ -117,8 +119,23 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
 
     // MARK: life
 
+    /// Before the native task is made. Nil if there is no loop for it, or a closed one: then this task has failed, and none must be made.
+    @usableFromInline
+    final func announce(eager: Bool) -> TaskStart? {
+        if loop.add(self) { return loop.prepareStart(eager: eager) }
+        let reason = loop === EventLoop.none ? EventLoop.noLoopAdvice : "its event loop is closed"
+        complete(failure: LoopError.misuse("LoopTask", on: name, reason))
+        return nil
+    }
+
+    @usableFromInline
+    final func started(_ native: Task<Void, Never>, _ start: TaskStart) {
+        adopt(native)
+        loop.finishStart(start)
+    }
+
     /// Takes the handle of the native task, by which a cancellation reaches foreign code. From another thread the task may be running, or done, by now.
-    final func adopt(_ native: Task<Void, Never>) {
+    private final func adopt(_ native: Task<Void, Never>) {
         if loop.isOwner {
             if !isDone { self.native = native }
             return
@@ -132,8 +149,11 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
             })
     }
 
-    /// First step, on the loop's thread, inside the native task. False if the body must not run.
+    /// First step, inside the native task. False if the body must not run.
+    @usableFromInline
     final func begin() -> Bool {
+        // Elsewhere only if the loop has closed and refused the start; the task is the closing loop's to end.
+        if !loop.isCurrent { return false }
         nativeID = loop.runningJob
         loop.current = self
         if let origin = cancellation.takePending() {

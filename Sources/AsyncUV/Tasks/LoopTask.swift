@@ -15,6 +15,7 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
     ///   - name: for reports and errors; by default `Task-N`.
     ///   - loop: by default the loop that the caller runs on. Without one, or on a closed one, the task is born failed with `misuse`.
     ///   - eager: runs the first step, up to the first suspension, inside this initialiser; only on a running loop's own thread, otherwise it starts as usual.
+    @inlinable
     @discardableResult
     public init(
         name: String? = nil,
@@ -24,20 +25,11 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
         line: Int = #line,
         @_inheritActorContext operation: sending @escaping @isolated(any) () async throws -> Success
     ) {
-        guard let loop = loop ?? EventLoop.current ?? EventLoop.preferred else {
-            super.init(loop: .none, name: name, file: file, line: line)
-            complete(failure: LoopError.misuse("LoopTask", on: self.name, EventLoop.noLoopAdvice))
-            return
-        }
-        super.init(loop: loop, name: name, file: file, line: line)
-        guard loop.add(self) else {
-            complete(failure: LoopError.misuse("LoopTask", on: self.name, "its event loop is closed"))
-            return
-        }
-        let start = loop.prepareStart(eager: eager)
+        super.init(on: loop, name: name, file: file, line: line)
+        guard let start = announce(eager: eager) else { return }
         // Task.init and never detached: task-locals carry the context of logs, metrics and traces.
-        let native = Task(executorPreference: loop) { [self] in
-            guard loop.isCurrent, begin() else { return }
+        let native = Task(executorPreference: self.loop) { [self] in
+            guard begin() else { return }
             do {
                 storedValue = try await operation()
                 if endedWithValue() { completeWithValue() }
@@ -45,8 +37,7 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
                 endedWithError(error)
             }
         }
-        adopt(native)
-        loop.finishStart(start)
+        started(native, start)
     }
 
     /// Suspends until the task is done, and returns what its body returned.
