@@ -5,6 +5,10 @@
 /// at its next wait that suspends; one that has not begun never begins. It is thrown once: afterwards the task may await freely, to clean up or to
 /// go on. Awaiting something that is done does not suspend, and so does not throw.
 ///
+/// **Foreign code.** A task that is cancelled while it awaits code which does not wait by AsyncUV's means has its native task cancelled, and Swift keeps that flag set: later foreign
+/// awaits of the same task end at once, and the request, which must not be lost, is thrown at the next wait of AsyncUV's own even if the foreign code obeyed and its error was
+/// caught. ``LoopTask/foreign(_:)`` is exact.
+///
 /// **Sharing.** The closure inherits the isolation and the task-locals of the place where the task is created, as `Task {}` does.
 public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @unchecked Sendable {
     @usableFromInline var storedValue: Success?
