@@ -33,7 +33,7 @@ try EventLoop.run(cancellingOn: [.interrupt, .terminate]) { [host] in
     do {
         while true {
             let stream = try await listener.accept()
-            _ = LoopTask(name: "echo \(stream.peerAddress)") { try await echo(stream) }
+            LoopTask(name: "echo \(stream.peerAddress)") { try await echo(stream) }
         }
     } catch is CancelledError { listener.close() }
 }
