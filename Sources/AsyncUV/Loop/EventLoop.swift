@@ -211,7 +211,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         }
         // Looked at first: the callback of a future that is done cannot be taken back, and would stop the run around this one.
         try requireRunnable()
-        let callback = future.addDoneCallback { [unowned self] _ in stop() }
+        let callback = future.whenDone { [unowned self] _ in stop() }
         defer { future.removeDoneCallback(callback) }
         let end = try drive(untilIdle: clock == .virtual)
         if !future.isDone {

@@ -78,15 +78,15 @@ public final class TimerHandle: Handle, @unchecked Sendable {
 }
 
 extension EventLoop {
-    /// Runs `body` in the next turn, after everything that is ready now. On the loop's thread; from another it is posted.
+    /// Runs `body` in the next turn, after everything that is ready now. On the loop's thread only: what the closure captures stays there.
     ///
     /// An error that `body` throws goes to the loop's report handler.
-    /// - Throws: `LoopError` `.closed` if the loop is closed.
+    /// - Throws: `LoopError` `.closed` if the loop is closed, `.misuse` on another thread.
     @discardableResult
     public func callSoon(_ body: @escaping () throws -> Void) throws -> Handle {
         if isClosed { throw LoopError(.closed, "callSoon", on: description, "the loop is closed") }
         guard isOwner else {
-            return try post(body, "callSoon")
+            throw LoopError.misuse("callSoon", on: description, "called on another thread; use callSoonThreadsafe")
         }
         let handle = Handle(loop: self, threadsafe: false, body)
         ready.append(.handle(handle))
@@ -118,13 +118,9 @@ extension EventLoop {
     /// - Throws: `LoopError` `.closed` if the loop is closed; then `body` never runs.
     @discardableResult
     public func callSoonThreadsafe(_ body: @escaping @Sendable () throws -> Void) throws -> Handle {
-        try post(body, "callSoonThreadsafe")
-    }
-
-    private func post(_ body: @escaping () throws -> Void, _ operation: String) throws -> Handle {
         let handle = Handle(loop: self, threadsafe: true, body)
         guard inbox.post(.handle(handle)) else {
-            throw LoopError(.closed, operation, on: description, "the loop is closed")
+            throw LoopError(.closed, "callSoonThreadsafe", on: description, "the loop is closed")
         }
         return handle
     }

@@ -131,13 +131,21 @@ public class AnyFuture: @unchecked Sendable {
     ///
     /// From another thread the registration is posted. An error that `body` throws goes to the loop's report handler.
     @discardableResult
-    public final func addDoneCallback(_ body: @escaping (AnyFuture) throws -> Void) -> DoneCallback {
+    public final func addDoneCallback(_ body: @escaping @Sendable (AnyFuture) throws -> Void) -> DoneCallback {
         let callback = DoneCallback(body)
         if loop.isOwner {
             add(callback)
         } else if !loop.inbox.post(.call { [self] in add(callback) }) {
             loop.report(LoopReport("a done callback was added to a future of a closed loop: it will never run"))
         }
+        return callback
+    }
+
+    /// As `addDoneCallback`, on the loop's thread: what the closure captures stays there.
+    @discardableResult
+    final func whenDone(_ body: @escaping (AnyFuture) throws -> Void) -> DoneCallback {
+        let callback = DoneCallback(body)
+        add(callback)
         return callback
     }
 

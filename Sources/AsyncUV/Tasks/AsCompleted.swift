@@ -55,7 +55,7 @@ private final class Completion<Future: AnyFuture> {
         var seen: Set<ObjectIdentifier> = []
         let distinct = futures.filter { seen.insert(ObjectIdentifier($0)).inserted }
         left = distinct.count
-        open = distinct.map { future in (future, future.addDoneCallback { [unowned self] _ in ended(future) }) }
+        open = distinct.map { future in (future, future.whenDone { [unowned self] _ in ended(future) }) }
         if let timeout {
             let deadline = loop.now.advanced(by: max(timeout, .zero))
             self.deadline = deadline

@@ -77,7 +77,7 @@ private final class Gathering: AnyFuture, @unchecked Sendable {
         let distinct = futures.filter { seen.insert(ObjectIdentifier($0)).inserted }
         unfinished = distinct.count
         for child in distinct where !child.isDone {
-            child.addDoneCallback { [self] child in ended(child) }
+            child.whenDone { [self] child in ended(child) }
         }
         for child in distinct where child.isDone { ended(child) }
     }

@@ -30,9 +30,9 @@ private final class Shield: AnyFuture, @unchecked Sendable {
     init(_ inner: AnyFuture) {
         self.inner = inner
         super.init(loop: inner.loop)
-        let watch = inner.addDoneCallback { [self] inner in follow(inner) }
+        let watch = inner.whenDone { [self] inner in follow(inner) }
         // When the shield ends first, it was cancelled: nobody listens to the inner future any more.
-        addDoneCallback { _ in
+        whenDone { _ in
             if inner.removeDoneCallback(watch) { inner.reportErrorWhenDone() }
         }
     }
@@ -58,7 +58,7 @@ extension AnyFuture {
     fileprivate func reportErrorWhenDone() {
         if lostShield { return }
         lostShield = true
-        addDoneCallback { future in
+        whenDone { future in
             guard future.reportsError, let error = future.storedError else { return }
             future.reportsError = false
             future.loop.report(future.unfetchedReport(error))

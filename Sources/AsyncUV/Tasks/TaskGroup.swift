@@ -66,7 +66,7 @@ public final class LoopTaskGroup: @unchecked Sendable {
             ended(task)
         } else {
             children[task.number] = task
-            task.addDoneCallback { [self] _ in ended(task) }
+            task.whenDone { [self] _ in ended(task) }
             // The eager first step of the child may have aborted the group.
             if isAborting { cancelChild(task) }
         }

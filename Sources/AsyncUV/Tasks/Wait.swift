@@ -28,7 +28,7 @@ extension LoopTask where Success == Never {
         if let timeout {
             waiting.timer = loop.startTimer(at: loop.now.advanced(by: max(timeout, .zero)), .wake(task))
         }
-        let callbacks = distinct.map { future in future.addDoneCallback { waiting.ended($0) } }
+        let callbacks = distinct.map { future in future.whenDone { waiting.ended($0) } }
         await task.park(.leave)
         waiting.isOver = true
         waiting.stopTimer()
@@ -87,7 +87,7 @@ extension LoopTask where Success == Never {
             return try await withTimeout(timeout) { try await future.value }
         }
         if future.isDone { return try future.result() }
-        let callback = future.addDoneCallback { _ in task.wake() }
+        let callback = future.whenDone { _ in task.wake() }
         future.cancel(message: "its time was over before it began")
         await task.park(.leave)
         future.removeDoneCallback(callback)

@@ -61,16 +61,10 @@ import UVCore
         #expect(log.entries.isEmpty)
     }
 
-    @Test func entry09_callSoonFromAnotherThreadIsPosted() async throws {
+    @Test func entry09_callSoonFromAnotherThreadIsMisuse() async throws {
         try await withRunningLoop(clock: .system) { loop in
-            let loops: Bool = try await withCheckedThrowingContinuation { continuation in
-                do {
-                    try loop.callSoon { continuation.resume(returning: EventLoop.current === loop) }
-                } catch {
-                    continuation.resume(throwing: error)
-                }
-            }
-            #expect(loops)
+            let error = #expect(throws: LoopError.self) { try loop.callSoon {} }
+            #expect(error?.code == .misuse && error?.description.contains("callSoonThreadsafe") == true)
         }
     }
 
