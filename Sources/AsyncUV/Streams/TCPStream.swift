@@ -78,6 +78,7 @@ public final class TCPStream: ByteStream, @unchecked Sendable, CustomStringConve
     /// stay, for a read that asks for more.
     ///
     /// At the end of the stream `body` gets what is left, even if that is less than `minimum`; when nothing is left it is not called any more.
+    /// `body` may close or abort the stream; a task that it starts and that reads finds the stream busy.
     /// - Parameter minimum: 1 to 65536. If `body` has used nothing, ask for more than it saw: otherwise the next call returns at once with the same.
     /// - Returns: what `body` returned; nil at the end of the stream.
     /// - Cancellation: lossless.
@@ -95,12 +96,19 @@ public final class TCPStream: ByteStream, @unchecked Sendable, CustomStringConve
             if let error = core.readError { throw error }
             return nil
         }
-        let count = try input.withBytes(body)
-        if count < 0 || count > input.count {
-            throw LoopError.misuse("withBytes", on: "\(core.peer)", "the closure says that it has used \(count) of \(input.count) bytes")
+        // A task that `body` starts eagerly must not move the bytes that it looks at.
+        core.reader = task
+        defer { core.reader = nil }
+        let available = input.count
+        var said = 0
+        let used = try uv.lendInput { bytes in
+            said = try body(bytes)
+            return said
         }
-        uv.consumeInput(count)
-        return count
+        guard let used else {
+            throw LoopError.misuse("withBytes", on: "\(core.peer)", "the closure says that it has used \(said) of \(available) bytes")
+        }
+        return used
     }
 
     // MARK: writing

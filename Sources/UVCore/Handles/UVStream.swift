@@ -22,6 +22,8 @@ public protocol UVStreamOwner: AnyObject {
     /// Bytes that have come and that nobody has taken.
     public var input: UVChunk? { chunk }
     private var chunk: UVChunk?
+    /// Somebody looks at the input: closing must not give its memory to others.
+    private var isLent = false
     /// libuv calls back for what arrives.
     public var isReading: Bool { reading }
     private var reading = false
@@ -131,10 +133,21 @@ public protocol UVStreamOwner: AnyObject {
         return bytes
     }
 
-    public func consumeInput(_ count: Int) {
-        chunk?.consume(count)
+    /// Lets `body` look at the input, and takes as much as it says that it has used. It may close the stream, but must not read from it.
+    ///
+    /// - Returns: what `body` says, unless that is impossible: then nil, and it has used nothing.
+    public func lendInput(_ body: (Span<UInt8>) throws -> Int) rethrows -> Int? {
+        guard let chunk else { return nil }
+        isLent = true
+        defer {
+            isLent = false
+            if isClosing { pool.give(chunk) } else { giveBackIfEmpty() }
+        }
+        let count = try chunk.withBytes(body)
+        if count < 0 || count > chunk.count { return nil }
+        chunk.consume(count)
         wasFull = false
-        giveBackIfEmpty()
+        return count
     }
 
     private func giveBackIfEmpty() {
@@ -213,7 +226,7 @@ public protocol UVStreamOwner: AnyObject {
     }
 
     public override func willClose() {
-        if let chunk = chunk.take() { pool.give(chunk) }
+        if let chunk = chunk.take(), !isLent { pool.give(chunk) }
         let owner = owner
         self.owner = nil
         owner?.streamWillClose()

@@ -168,6 +168,46 @@ import UVCore
         }
     }
 
+    /// What `withBytes` shows must neither move nor be given to others while somebody looks at it.
+    @Test func theStreamMayBeBrokenOffAndOthersMayWriteInsideWithBytes() async throws {
+        try await withPair { near, far in
+            let (other, otherFar) = try await connectedPair()
+            try await far.write([UInt8](repeating: 1, count: 1000))
+            let used = try await near.withBytes(atLeast: 1000) { bytes in
+                near.abort()
+                // The second write of a turn is queued, in a buffer of the same pool.
+                for _ in 0..<2 { _ = try other.core.writeAtOnce([UInt8](repeating: 2, count: 1000).span) }
+                return bytes.indices.count { bytes[$0] == 1 }
+            }
+            #expect(used == 1000)
+            await expectCode(.closed) { try await near.read() }
+            #expect(try await otherFar.read(exactly: 2000) == [UInt8](repeating: 2, count: 2000))
+            other.abort()
+            otherFar.abort()
+        }
+    }
+
+    @Test func anEagerReaderInsideWithBytesIsRefused() async throws {
+        try await withPair { near, far in
+            try await far.write("abc".utf8)
+            let intruder = Shared<LoopTask<[UInt8]>?>(nil)
+            let used = try await near.withBytes(atLeast: 3) { _ in
+                intruder.value = LoopTask(eager: true) { try await near.read(exactly: 100_000) }
+                return 1
+            }
+            #expect(used == 1)
+            let task = try #require(intruder.value)
+            task.cancel()
+            await expectCode(.busy) { try await task.value }
+            #expect(try await near.read() == Array("bc".utf8))
+            await #expect(throws: Boom.self) {
+                try await far.write("d".utf8)
+                _ = try await near.withBytes { _ in throw Boom() }
+            }
+            #expect(try await near.read() == Array("d".utf8))
+        }
+    }
+
     @Test func bytesThatNobodyTakesStayInTheKernelBeyondOneBuffer() async throws {
         try await withPair { near, far in
             #expect(near.loop.chunks.taken == 0)
