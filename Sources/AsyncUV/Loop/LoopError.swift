@@ -63,7 +63,8 @@ public struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
     init(_ error: UVError, _ operation: String, on subject: String = "", advice: String = "") {
         let code: Code
         switch error.name {
-        case "ECONNRESET", "EPIPE", "ECONNABORTED", "ETIMEDOUT": code = .connectionLost
+        // ENOTCONN: what shutdown(2) says after a reset. Unreachable: what a connection ends with when no answer comes any more.
+        case "ECONNRESET", "EPIPE", "ECONNABORTED", "ETIMEDOUT", "ENOTCONN", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN": code = .connectionLost
         case "ECANCELED": code = .closed
         default: code = .system
         }

@@ -195,6 +195,26 @@ import UVCore
         }
     }
 
+    /// Whatever the system calls it: shutdown(2) says ENOTCONN.
+    @Test func everyOperationAfterAPeersResetIsAConnectionLost() async throws {
+        for operation in 0..<3 {
+            try await withPair { near, far in
+                let reader = LoopTask { try await near.read() }
+                try await until { reader.isWaiting }
+                far.abort()
+                await expectCode(.connectionLost) { try await reader.value }
+                await expectCode(.connectionLost) {
+                    switch operation {
+                    case 0: try near.closeWrite()
+                    case 1: try await near.write("x".utf8)
+                    default: _ = try await near.read()
+                    }
+                }
+                try await near.close()
+            }
+        }
+    }
+
     @Test func closeWriteComesAfterWhatIsQueuedAndEndsWritersThatWait() async throws {
         try await withPair { near, far in
             let sent = Shared<[UInt8]>([])
