@@ -33,6 +33,13 @@ public enum Sockets {
         return .connection(Descriptor(owning: number), peer: SocketName(storage) ?? SocketName(isIPv6: false, high: 0, low: 0, port: 0))
     }
 
+    /// Whether `accept` would find a connection. Without a free descriptor accept4 fails before it looks.
+    public static func hasConnection(_ listener: Int32) -> Bool {
+        var question = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
+        // An error is left to `accept`, which can say what it was.
+        return unsafe poll(&question, 1, 0) != 0
+    }
+
     public enum Connecting: ~Copyable {
         case connected(Descriptor)
         /// The socket becomes writable when `pendingError` knows the outcome.

@@ -144,7 +144,8 @@ public final class TCPListener: @unchecked Sendable, CustomStringConvertible {
                 switch error.name {
                 case "EAGAIN": return nil
                 case "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM":
-                    backOff(error)
+                    // With nobody there nothing has failed: whoever comes wakes the listener.
+                    if Sockets.hasConnection(poll.descriptor) { backOff(error) }
                     return nil
                 // Errors of one connection, which is gone: see accept(2).
                 case "EINTR", "ECONNABORTED", "EPROTO", "EPERM", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH", "EOPNOTSUPP",

@@ -9,14 +9,21 @@ final class ChildProgram: @unchecked Sendable {
     private let errors = Pipe()
     private var unread = Data()
 
-    /// - Parameter name: an executable that was built with the tests.
-    init(_ name: String, _ arguments: String...) throws {
+    /// - Parameters:
+    ///   - name: an executable that was built with the tests.
+    ///   - descriptors: so many may be open in it.
+    convenience init(_ name: String, _ arguments: String..., descriptors: Int? = nil) throws {
+        try self.init(name, arguments: arguments, descriptors: descriptors)
+    }
+
+    init(_ name: String, arguments: [String], descriptors: Int? = nil) throws {
         let folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
         let program = folder.appendingPathComponent(name).path
         try #require(FileManager.default.isExecutableFile(atPath: program), "no executable \(program)")
         // A test run in the background has SIGINT ignored, and children inherit that.
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["--default-signal=INT,TERM,PIPE", program] + arguments
+        let limit = descriptors.map { ["prlimit", "--nofile=\($0)"] } ?? []
+        process.arguments = ["--default-signal=INT,TERM,PIPE"] + limit + [program] + arguments
         process.standardOutput = output
         process.standardError = errors
         try process.run()
@@ -36,6 +43,19 @@ final class ChildProgram: @unchecked Sendable {
     }
 
     func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+
+    /// How many descriptors it has open.
+    var openDescriptors: Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(process.processIdentifier)/fd").count) ?? 0
+    }
+
+    /// The processor time that it has used, in hundredths of a second.
+    var processorTime: Int {
+        guard let status = try? String(contentsOfFile: "/proc/\(process.processIdentifier)/stat", encoding: .utf8) else { return 0 }
+        // Behind the name, which may contain anything: the 12th and 13th field are user and system time.
+        let fields = status[(status.lastIndex(of: ")") ?? status.startIndex)...].split(separator: " ")
+        return fields.count > 13 ? (Int(fields[12]) ?? 0) + (Int(fields[13]) ?? 0) : 0
+    }
 
     /// The kernel holds the signal for it, not yet delivered.
     func hasPending(_ signal: Int32) -> Bool {
