@@ -22,8 +22,8 @@ public protocol ByteStream: AnyObject, Sendable {
     /// Sends bytes: returns when they are with the system, or admitted to the stream's buffer, which holds up to the high-water mark.
     ///
     /// Several tasks may write: each one's bytes stay together, in the order of the calls.
-    /// - Cancellation: up to as many bytes as the high-water mark: lossless, a write that throws has sent nothing. More: *partial*, and no other task's bytes
-    ///   can follow as if nothing had happened: close the stream.
+    /// - Cancellation: up to as many bytes as the high-water mark: lossless, a write that throws has sent nothing. More: *partial*: some of the bytes may
+    ///   have been sent, and the next writer's would follow them: close the stream.
     /// - Throws: `LoopError` `.closed` if this side has closed the stream, or its writing, also while it waits; `.connectionLost`.
     func write(_ bytes: [UInt8]) async throws
 
