@@ -43,7 +43,7 @@ public struct CompletedFutures<Future: AnyFuture>: AsyncSequence, Sendable {
 private final class Completion<Future: AnyFuture> {
     private let loop: EventLoop
     private var done = RingQueue<Future>()
-    private var open: [(future: Future, callback: DoneCallback)] = []
+    private var open: [ObjectIdentifier: (future: Future, callback: DoneCallback)] = [:]
     private var left: Int
     private var deadline: LoopInstant?
     private var timer: LoopTimer?
@@ -55,7 +55,10 @@ private final class Completion<Future: AnyFuture> {
         var seen: Set<ObjectIdentifier> = []
         let distinct = futures.filter { seen.insert(ObjectIdentifier($0)).inserted }
         left = distinct.count
-        open = distinct.map { future in (future, future.whenDone { [unowned self] _ in ended(future) }) }
+        for future in distinct {
+            // Weak: one that was scheduled cannot be taken back, and may run when the iterator has gone.
+            open[ObjectIdentifier(future)] = (future, future.whenDone { [weak self] _ in self?.ended(future) })
+        }
         if let timeout {
             let deadline = loop.now.advanced(by: max(timeout, .zero))
             self.deadline = deadline
@@ -65,7 +68,7 @@ private final class Completion<Future: AnyFuture> {
 
     deinit {
         stopTimer()
-        for (future, callback) in open { future.removeDoneCallback(callback) }
+        for (future, callback) in open.values { future.removeDoneCallback(callback) }
     }
 
     func next(_ task: AnyLoopTask) async throws -> Future? {
@@ -82,8 +85,7 @@ private final class Completion<Future: AnyFuture> {
     }
 
     private func ended(_ future: Future) {
-        guard let index = open.firstIndex(where: { $0.future === future }) else { return }
-        open.remove(at: index)
+        if open.removeValue(forKey: ObjectIdentifier(future)) == nil { return }
         done.append(future)
         if open.isEmpty { stopTimer() }
         waiter?.wake()
@@ -92,7 +94,7 @@ private final class Completion<Future: AnyFuture> {
     private func timeIsOver() {
         timer = nil
         timeoutHit = true
-        for (future, callback) in open { future.removeDoneCallback(callback) }
+        for (future, callback) in open.values { future.removeDoneCallback(callback) }
         open.removeAll()
         waiter?.wake()
     }

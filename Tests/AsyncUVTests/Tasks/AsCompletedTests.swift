@@ -43,4 +43,16 @@ import Testing
             #expect(log.entries == ["cancelled", "got it", "end"])
         }
     }
+
+    @Test func aFutureThatEndsInTheTurnInWhichTheIteratorGoesFindsNobody() async throws {
+        try await withLoop {
+            let future = try Future<Void>()
+            let reader = LoopTask { for try await _ in LoopTask.asCompleted([future]) {} }
+            try await LoopTask.yield()
+            // Resumed, the reader drops its iterator; the future's callback stands behind it in the same turn.
+            reader.cancel()
+            try future.setResult(())
+            await #expect(throws: CancelledError.self) { try await reader.value }
+        }
+    }
 }
