@@ -87,9 +87,12 @@ extension LoopTask where Success == Never {
             return try await withTimeout(timeout) { try await future.value }
         }
         if future.isDone { return try future.result() }
-        let callback = future.whenDone { _ in task.wake() }
+        var isOver = false
+        let callback = future.whenDone { _ in if !isOver { task.wake() } }
         future.cancel(message: "its time was over before it began")
         await task.park(.leave)
+        // A callback that is scheduled cannot be taken back: it would wake the task out of its next wait.
+        isOver = true
         future.removeDoneCallback(callback)
         try task.throwIfInterrupted()
         do {

@@ -101,4 +101,27 @@ import Testing
             }
         }
     }
+
+    @Test func aWaitThatWasCancelledLeavesNothingBehindThatWakesTheNextOne() async throws {
+        try await withLoop {
+            let loop = try #require(EventLoop.current)
+            let gate = try Future<Void>()
+            let refuser = LoopTask { do { try await LoopTask.sleep(for: .seconds(3600)) } catch { try await gate.value } }
+            try await LoopTask.yield()
+            let waiter = LoopTask {
+                do {
+                    try await LoopTask.waitFor(refuser, timeout: .zero)
+                } catch is CancelledError {
+                    try await LoopTask.sleep(for: .seconds(5))
+                }
+                return loop.now.nanoseconds
+            }
+            for _ in 0..<4 { try await LoopTask.yield() }
+            // In the next turn the waiter is cancelled first, and then what it waits for ends.
+            try loop.callSoon { waiter.cancel() }
+            try gate.setResult(())
+            #expect(try await waiter.value == 5_000_000_000)
+            try await refuser.value
+        }
+    }
 }
