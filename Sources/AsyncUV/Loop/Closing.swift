@@ -16,9 +16,17 @@ extension EventLoop {
         isShuttingDown = true
         defer { isShuttingDown = false }
         for task in unfinishedTasks { cancelForShutdown(task) }
-        let timer = startTimer(at: now.advanced(by: grace), .call { [unowned self] in stopRequested = true })
-        let end = try drive(untilIdle: clock == .virtual)
-        stopTimer(timer)
+        var isOver = false
+        let timer = startTimer(
+            at: now.advanced(by: grace),
+            .call { [unowned self] in
+                isOver = true
+                stopRequested = true
+            })
+        defer { stopTimer(timer) }
+        var end = RunEnd.stopped
+        // Not ended by a `stop()`, whoever called it, and when: that ends runs, not the cleaning up.
+        while end == .stopped && !isOver && unfinished.count > 0 { end = try drive(untilIdle: clock == .virtual) }
         let left = unfinishedTasks
         for task in left {
             report(

@@ -211,8 +211,13 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         }
         // Looked at first: the callback of a future that is done cannot be taken back, and would stop the run around this one.
         try requireRunnable()
-        let callback = future.whenDone { [unowned self] _ in stop() }
-        defer { future.removeDoneCallback(callback) }
+        var isOver = false
+        let callback = future.whenDone { [unowned self] _ in if !isOver { stop() } }
+        defer {
+            // Scheduled in the run's last turn it cannot be taken back, and would stop the next run.
+            isOver = true
+            future.removeDoneCallback(callback)
+        }
         let end = try drive(untilIdle: clock == .virtual)
         if !future.isDone {
             if end == .idle {

@@ -111,4 +111,43 @@ import UVCore
         }
         #expect(log.entries.sorted() == ["done, cancelled: true", "posted"])
     }
+
+    @Test func aStopDoesNotCutTheCleaningUpShort() async throws {
+        let log = Log()
+        try await onOwnThread {
+            let loop = try EventLoop(clock: .virtual)
+            loop.setReportHandler { log("\($0)") }
+            let task = LoopTask(name: "cleaner", on: loop) {
+                do {
+                    try await LoopTask.sleep(for: .seconds(3600))
+                } catch {
+                    loop.stop()
+                    try await LoopTask.sleep(for: .seconds(1))
+                    log("clean")
+                    throw error
+                }
+            }
+            loop.stop()
+            try loop.runForever()
+            // One that nobody has obeyed yet is no reason to leave anybody behind either.
+            loop.stop()
+            #expect(try loop.close().isEmpty)
+            #expect(task.isCancelled)
+        }
+        #expect(log.entries == ["clean"])
+    }
+
+    @Test func aFutureThatEndsInTheTurnOfAStopDoesNotStopTheNextRun() async throws {
+        try await onOwnThread {
+            let loop = try EventLoop(clock: .virtual)
+            let future = try Future<Void>(on: loop)
+            try loop.callSoon {
+                try future.setResult(())
+                loop.stop()
+            }
+            try loop.runUntilComplete(future)
+            #expect(try loop.runUntilIdle() == .idle)
+            try loop.close()
+        }
+    }
 }
