@@ -83,6 +83,8 @@ extension EventLoop {
     @discardableResult
     func closeHandles() -> [String: Int] {
         inbox.close()
+        // From here on the loop refuses: what is let go of below may call it once more, from its deinit.
+        life.store(Life.closed, ordering: .releasing)
         timers.close()
         for timer in timerPool { timers.dispose(timer) }
         timerPool.removeAll()
@@ -94,8 +96,10 @@ extension EventLoop {
             while !uv.close() { uv.run(.once) }
         }
         uv = nil
+        // Let go of outside the queue, which must not be changed while it is looked at.
+        let dropped = ready
         ready.removeAll()
-        life.store(Life.closed, ordering: .releasing)
+        _ = consume dropped
         return left
     }
 }

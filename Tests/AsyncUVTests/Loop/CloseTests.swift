@@ -150,4 +150,43 @@ import UVCore
             try loop.close()
         }
     }
+
+    @Test(arguments: [EventLoop.Clock.system, .virtual])
+    func whatIsLetGoOfAtTheEndMayCallTheLoopOnceMore(clock: EventLoop.Clock) async throws {
+        let log = Log()
+        try await onOwnThread {
+            let loop = try EventLoop(clock: clock)
+            // Still in the ready queue when the loop closes, because it puts itself there again in each turn.
+            try keepGoing(on: loop, LastWill(loop, log))
+            try loop.callLater(.seconds(3600), { [will = LastWill(loop, log)] in will.nothing() })
+            // The timer is the callback's own.
+            #expect(try loop.close() == (clock == .system ? ["timer": 1] : [:]))
+            #expect(loop.isClosed)
+        }
+        #expect(log.entries.count == 2)
+    }
+}
+
+/// Calls its loop when it goes.
+private final class LastWill: @unchecked Sendable {
+    // Sendable: used on the loop's thread.
+    private let loop: EventLoop
+    private let log: Log
+
+    init(_ loop: EventLoop, _ log: Log) {
+        self.loop = loop
+        self.log = log
+    }
+
+    func nothing() {}
+
+    deinit {
+        _ = try? loop.callSoon {}
+        _ = try? loop.callLater(.seconds(1)) {}
+        log("gone")
+    }
+}
+
+private func keepGoing(on loop: EventLoop, _ will: LastWill) throws {
+    try loop.callSoon { try keepGoing(on: loop, will) }
 }
