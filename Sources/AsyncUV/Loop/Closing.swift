@@ -69,6 +69,7 @@ extension EventLoop {
         runLastTurns()
         // What is left has been announced, and its start came too late to be accepted; or it refuses like those before.
         for task in unfinishedTasks { task.abandon() }
+        for (_, future) in outsideWaits.sorted(by: { $0.key < $1.key }) { future.failClosed() }
         runLastTurns()
         return closeHandles()
     }

@@ -78,6 +78,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var foreignCalls = 0
     /// Plain Swift tasks that wait for something of this loop.
     var plainWaiters = 0
+    /// Futures that somebody who is not of this loop waits for: who is to be told if the loop closes first.
+    var outsideWaits: [UInt64: AnyFuture] = [:]
+    var outsideWaitNumber: UInt64 = 0
     var isShuttingDown = false
 
     // MARK: timers, reports

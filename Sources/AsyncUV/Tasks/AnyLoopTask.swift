@@ -217,8 +217,7 @@ extension AnyLoopTask {
     func abandon() {
         if isDone { return }
         loop.remove(self)
-        complete(failure: LoopError(.closed, "await", on: "task \(name)", "its event loop was closed before it was done"))
-        reportsError = false
+        failClosed()
         AbandonedTasks.all.keep(self)
     }
 }

@@ -51,13 +51,12 @@ extension AnyFuture {
         // The suspension is ended by the done callback and by nothing else, so a cancellation can race with nothing.
         let accepted = await withTaskCancellationHandler {
             await Resumption.suspend { resumption in
-                let callback = DoneCallback { future in
-                    future.loop.plainWaiters -= 1
-                    resumption.resume(returning: true)
-                }
                 let register = { [self] in
                     loop.plainWaiters += 1
-                    add(callback)
+                    tellOutside { future in
+                        future.loop.plainWaiters -= 1
+                        resumption.resume(returning: true)
+                    }
                 }
                 if loop.isOwner {
                     register()
@@ -73,6 +72,26 @@ extension AnyFuture {
     }
 }
 
+extension AnyFuture {
+    /// Calls `body` when it is done, or when its loop closes, whichever comes first: who waits outside must not hang. On the loop's thread.
+    fileprivate func tellOutside(_ body: @escaping (AnyFuture) -> Void) {
+        loop.outsideWaitNumber &+= 1
+        let number = loop.outsideWaitNumber
+        loop.outsideWaits[number] = self
+        add(
+            DoneCallback { future in
+                future.loop.outsideWaits[number] = nil
+                body(future)
+            })
+    }
+
+    /// Its loop closes, and nobody will complete it any more.
+    func failClosed() {
+        let error = LoopError(.closed, "await", on: describedForErrors, "its event loop was closed before it was done")
+        if complete(failure: error) { reportsError = false }
+    }
+}
+
 extension AnyLoopTask {
     /// Awaits a future of another loop: it is watched there, and the news is posted here.
     func waitAcrossLoops(for future: AnyFuture, valueComesFirst: Bool = false) async throws {
@@ -80,11 +99,10 @@ extension AnyLoopTask {
         let relay = Future<Void>(loop: home)
         let posted = future.loop.inbox.post(
             .call {
-                future.add(
-                    DoneCallback { _ in
-                        // A home loop that was closed meanwhile has nobody left to tell.
-                        _ = home.inbox.post(.call { relay.setResultUnlessDone(()) })
-                    })
+                future.tellOutside { _ in
+                    // A home loop that was closed meanwhile has nobody left to tell.
+                    _ = home.inbox.post(.call { relay.setResultUnlessDone(()) })
+                }
             })
         guard posted else { throw LoopError(.closed, "await", on: future.describedForErrors, "its event loop is closed") }
         relay.addWaiter(self)

@@ -165,6 +165,29 @@ import UVCore
         }
         #expect(log.entries.count == 2)
     }
+
+    @Test func whoWaitsOutsideForAFutureIsToldThatItsLoopHasClosed() async throws {
+        let outcome = try await withRunningLoop(clock: .system) { home in
+            let other = try await onOwnThread { () throws -> (plain: Task<String, Never>, task: LoopTask<String>) in
+                let loop = try EventLoop(clock: .system)
+                let future = try Future<Void>(on: loop)
+                @Sendable func wait() async -> String {
+                    do { try await future.value } catch { return (error as? LoopError)?.code.description ?? "\(error)" }
+                    return "a value"
+                }
+                let plain = Task { await wait() }
+                let task = LoopTask(on: home) { await wait() }
+                while loop.outsideWaits.count < 2 {
+                    loop.stop()
+                    try loop.runForever()
+                }
+                try loop.close()
+                return (plain, task)
+            }
+            return [await other.plain.value, try await other.task.value]
+        }
+        #expect(outcome == ["closed", "closed"])
+    }
 }
 
 /// Calls its loop when it goes.
