@@ -109,9 +109,16 @@ extension AnyLoopTask {
         home.outstanding += 1
         await park(
             .forward { origin in
-                if future.requestCancel(origin) { return true }
-                // Done: the news is on its way. Pending, of a loop that was closed: there will be none.
-                return !future.isDone && relay.complete(cancelled: CancelledError(origin))
+                // Done: the news is on its way.
+                if future.isDone { return false }
+                let posted = future.loop.inbox.post(
+                    .call {
+                        if future.requestCancel(origin) { return }
+                        // Done before the request came there: it is thrown here after all. A home loop that was closed has nobody left to tell.
+                        _ = home.inbox.post(.call { self.requestAgain(origin) })
+                    })
+                // Of a loop that was closed there will be no news.
+                return posted || (!future.isDone && relay.complete(cancelled: CancelledError(origin)))
             })
         home.outstanding -= 1
         try relay.throwStoredError()
