@@ -82,6 +82,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var outsideWaits: [UInt64: AnyFuture] = [:]
     var outsideWaitNumber: UInt64 = 0
     var isShuttingDown = false
+    /// Requests that gathers are still to carry on; the last is the next.
+    var cancelWork: [(AnyFuture, CancelOrigin)] = []
+    var carriesCancels = false
 
     // MARK: timers, reports
 

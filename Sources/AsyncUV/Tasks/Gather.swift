@@ -83,10 +83,10 @@ private final class Gathering: AnyFuture, @unchecked Sendable {
     }
 
     override func cancelHere(_ origin: CancelOrigin) -> Bool {
-        var reached = false
-        for child in children where child.requestCancel(origin) { reached = true }
-        if reached { cancelRequested = true }
-        return reached
+        if children.allSatisfy(\.isDone) { return false }
+        cancelRequested = true
+        loop.requestCancel(of: children, origin)
+        return true
     }
 
     private func ended(_ child: AnyFuture) {
@@ -109,5 +109,17 @@ private final class Gathering: AnyFuture, @unchecked Sendable {
     private func fail(_ error: any Error) {
         complete(failure: error)
         reportsError = false
+    }
+}
+
+extension EventLoop {
+    /// Cancels `futures` one after the other, each with all that it carries the request to, as calls in one another would. They are not: gathers of tasks that gather
+    /// may be more than the stack is deep.
+    fileprivate func requestCancel(of futures: [AnyFuture], _ origin: CancelOrigin) {
+        for future in futures.reversed() { cancelWork.append((future, origin)) }
+        if carriesCancels { return }
+        carriesCancels = true
+        while let (future, origin) = cancelWork.popLast() { future.requestCancel(origin) }
+        carriesCancels = false
     }
 }

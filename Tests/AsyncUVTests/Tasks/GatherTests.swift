@@ -118,4 +118,19 @@ import Testing
             #expect(error?.message == "why")
         }
     }
+
+    @Test func aCancelGoesDownAnyNumberOfGathersInOneAnother() async throws {
+        try await withLoop {
+            let innermost = LoopTask { try await LoopTask.sleep(for: .seconds(3600)) }
+            var outermost = innermost
+            for _ in 0..<20_000 {
+                let inner = outermost
+                outermost = LoopTask { _ = try await LoopTask.gather([inner]) }
+            }
+            for _ in 0..<4 { try await LoopTask.yield() }
+            outermost.cancel()
+            await #expect(throws: CancelledError.self) { try await outermost.value }
+            #expect(innermost.isCancelled)
+        }
+    }
 }
