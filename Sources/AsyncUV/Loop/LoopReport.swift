@@ -46,7 +46,13 @@ extension EventLoop {
     ///
     /// A handler that throws has its error and the report written to stderr; neither stops the loop.
     public func setReportHandler(_ handler: (@Sendable (LoopReport) throws -> Void)?) {
-        reportLock.withLock { reportHandler = handler }
+        // The old one is let go of outside the lock: what it holds may have something to report when it goes.
+        let old = reportLock.withLock {
+            let old = reportHandler
+            reportHandler = handler
+            return old
+        }
+        _ = consume old
     }
 
     static func writeToStandardError(_ report: LoopReport) {
