@@ -98,19 +98,25 @@ extension EventLoop {
     /// - Throws: `LoopError` `.closed` if the loop is closed, `.misuse` on another thread.
     @discardableResult
     public func callLater(_ delay: Duration, _ body: @escaping () throws -> Void) throws -> TimerHandle {
-        try callAt(now.advanced(by: max(delay, .zero)), body)
+        try requireTimerCaller("callLater")
+        return try callAt(now.advanced(by: max(delay, .zero)), body)
     }
 
     /// Runs `body` at an instant of this loop's clock; one that has passed is due in the next turn. See ``callLater(_:_:)``.
+    /// - Throws: as ``callLater(_:_:)``.
     @discardableResult
     public func callAt(_ when: LoopInstant, _ body: @escaping () throws -> Void) throws -> TimerHandle {
-        if isClosed { throw LoopError(.closed, "callAt", on: description, "the loop is closed") }
-        guard isOwner else {
-            throw LoopError.misuse("callAt", on: description, "called on another thread; use callSoonThreadsafe { loop.callAt(…) }")
-        }
+        try requireTimerCaller("callAt")
         let handle = TimerHandle(loop: self, when: when, body)
         handle.start()
         return handle
+    }
+
+    private func requireTimerCaller(_ operation: String) throws {
+        if isClosed { throw LoopError(.closed, operation, on: description, "the loop is closed") }
+        guard isOwner else {
+            throw LoopError.misuse(operation, on: description, "called on another thread; use callSoonThreadsafe { loop.\(operation)(…) }")
+        }
     }
 
     /// Hands `body` to the loop from any thread, and wakes it. Posts of one thread run in their order.

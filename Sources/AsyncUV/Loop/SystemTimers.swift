@@ -24,7 +24,7 @@ final class SystemTimers: TimerSource {
     func arm(_ timer: TimerSlot) {
         armed += 1
         if timer.deadline <= now {
-            passed.append(timer)
+            pass(timer)
             return
         }
         let uv: UVTimer
@@ -35,7 +35,7 @@ final class SystemTimers: TimerSource {
                 uv = try UVTimer(loop: loop, onFire: onFire)
             } catch {
                 // uv_timer_init cannot fail in any libuv there is; if one did, the timer is due at once rather than never.
-                passed.append(timer)
+                pass(timer)
                 return
             }
             // A cycle for as long as the handle is open: the pool disposes of what it drops, and `close` of what is armed.
@@ -52,8 +52,20 @@ final class SystemTimers: TimerSource {
 
     func disarm(_ timer: TimerSlot) {
         armed -= 1
-        timer.uv?.stop()
-        if let index = passed.firstIndex(where: { $0 === timer }) { passed.remove(at: index) }
+        if timer.heapIndex < 0 {
+            timer.uv?.stop()
+            return
+        }
+        // Their order does not matter: those that are due are sorted.
+        passed.swapAt(timer.heapIndex, passed.count - 1)
+        passed[timer.heapIndex].heapIndex = timer.heapIndex
+        passed.removeLast()
+        timer.heapIndex = -1
+    }
+
+    private func pass(_ timer: TimerSlot) {
+        timer.heapIndex = passed.count
+        passed.append(timer)
     }
 
     func collectDue(_ due: (TimerSlot) -> Void) {
@@ -62,6 +74,7 @@ final class SystemTimers: TimerSource {
         passed.removeAll(keepingCapacity: true)
         for timer in timers {
             armed -= 1
+            timer.heapIndex = -1
             due(timer)
         }
     }

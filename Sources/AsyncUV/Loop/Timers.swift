@@ -25,6 +25,7 @@ final class TimerSlot {
     var deadline = LoopInstant(nanoseconds: 0)
     /// Tells the runs of a slot apart, and breaks ties: equal deadlines fire first in, first out.
     var sequence: UInt64 = 0
+    /// The clock's place for it: in the virtual clock's heap, or among the system clock's timers that had passed when they were armed. Less than 0: in neither.
     var heapIndex = -1
     /// The system clock's side.
     var uv: UVTimer?

@@ -97,4 +97,16 @@ private final class Witness: Sendable {}
         }
         #expect(log.entries == ["handler", "after"])
     }
+
+    @Test(.timeLimit(.minutes(1))) func takingBackManyCallbacksThatAreDueAtOnceLeavesTheOthersInOrder() async throws {
+        let log = Log()
+        try await withBareLoop(clock: .system) { loop in
+            // A search for each would take minutes.
+            let handles = try (0..<100_000).map { number in try loop.callLater(.zero) { log("\(number)") } }
+            for (number, handle) in handles.enumerated().reversed() where number % 25_000 != 0 { handle.cancel() }
+            #expect(loop.statistics.armedTimers == 4)
+            #expect(try loop.runUntilIdle() == .idle)
+        }
+        #expect(log.entries == ["0", "25000", "50000", "75000"])
+    }
 }
