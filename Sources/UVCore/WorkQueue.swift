@@ -16,7 +16,11 @@ internal import Glibc
     private let condition: UnsafeMutablePointer<pthread_cond_t>
     private let limit: Int
     private let idleSeconds: Int
+    /// In the order of submission, from `head` on; one that was taken back keeps its place, without its body.
     private var jobs: [Job] = []
+    private var head = 0
+    /// Jobs that have not begun, and were not taken back.
+    private var waiting = 0
     private var threads = 0
     private var idle = 0
 
@@ -58,12 +62,13 @@ internal import Glibc
         let job = Job(body)
         let result: Result<Void, UVError> = locked {
             // A thread that waits may have been promised to an earlier job already.
-            if jobs.count >= idle && threads < limit {
+            if waiting >= idle && threads < limit {
                 let started = startThread()
                 // With at least one thread the job will get its turn.
                 if started != 0 && threads == 0 { return .failure(UVError(code: -started, call: "pthread_create")) }
             }
             jobs.append(job)
+            waiting += 1
             unsafe pthread_cond_signal(condition)
             return .success(())
         }
@@ -73,12 +78,36 @@ internal import Glibc
 
     /// Takes a job back that has not begun. False if it has.
     public func withdraw(_ job: Job) -> Bool {
-        locked {
-            guard job.body != nil else { return false }
-            job.body = nil
-            jobs.removeAll { $0 === job }
-            return true
+        // Let go of outside the lock: what the body holds may submit or withdraw when it goes.
+        let body = locked {
+            let body = job.body.take()
+            if body != nil {
+                waiting -= 1
+                if jobs.count - head > 2 * waiting + 64 {
+                    jobs = jobs[head...].filter { $0.body != nil }
+                    head = 0
+                }
+            }
+            return body
         }
+        return body != nil
+    }
+
+    /// The first that was not taken back. There is one.
+    private func takeFirst() -> (@Sendable () -> Void)? {
+        while head < jobs.count {
+            let job = jobs[head]
+            head += 1
+            if head >= 64 && head * 2 >= jobs.count {
+                jobs.removeFirst(head)
+                head = 0
+            }
+            if let body = job.body.take() {
+                waiting -= 1
+                return body
+            }
+        }
+        return nil
     }
 
     private func startThread() -> Int32 {
@@ -112,18 +141,16 @@ internal import Glibc
             var deadline = timespec()
             unsafe clock_gettime(CLOCK_MONOTONIC, &deadline)
             deadline.tv_sec += idleSeconds
-            while jobs.isEmpty {
+            while waiting == 0 {
                 idle += 1
                 let result = unsafe pthread_cond_timedwait(condition, mutex, &deadline)
                 idle -= 1
-                if result == ETIMEDOUT && jobs.isEmpty {
+                if result == ETIMEDOUT && waiting == 0 {
                     threads -= 1
                     return nil
                 }
             }
-            let job = jobs.removeFirst()
-            defer { job.body = nil }
-            return job.body ?? {}
+            return takeFirst()
         }
     }
 }

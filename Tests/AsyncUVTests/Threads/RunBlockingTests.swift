@@ -61,4 +61,23 @@ import UVCore
             #expect(seven == 7)
         }
     }
+
+    @Test(.timeLimit(.minutes(1))) func manyJobsThatAreTakenBackLeaveTheOthersInOrder() async throws {
+        let log = Log()
+        try await onOwnThread {
+            let queue = WorkQueue(limit: 1)
+            let gate = DispatchSemaphore(value: 0)
+            _ = try queue.submit { gate.wait() }
+            // A search for each would take minutes.
+            let jobs = try (0..<200_000).map { number in try queue.submit { log("\(number)") } }
+            for (number, job) in jobs.enumerated().reversed() where number % 50_000 != 0 { #expect(queue.withdraw(job)) }
+            #expect(!queue.withdraw(jobs[1]))
+            let end = DispatchSemaphore(value: 0)
+            _ = try queue.submit { end.signal() }
+            gate.signal()
+            end.wait()
+            #expect(!queue.withdraw(jobs[0]))
+        }
+        #expect(log.entries == ["0", "50000", "100000", "150000"])
+    }
 }
