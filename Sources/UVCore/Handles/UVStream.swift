@@ -184,8 +184,8 @@ public protocol UVStreamOwner: AnyObject {
             unsafe self.request = request
         }
         let source = unsafe chunk.bytes
-        var buffer = unsafe uv_buf_init(
-            UnsafeMutablePointer(mutating: source.baseAddress?.assumingMemoryBound(to: CChar.self)), UInt32(clamping: source.count))
+        // Not uv_buf_init, which takes 32 bits of length: the rest of a longer chunk would be lost.
+        var buffer = unsafe uv_buf_t(base: UnsafeMutablePointer(mutating: source.baseAddress?.assumingMemoryBound(to: CChar.self)), len: source.count)
         try UVError.check(
             unsafe uv_write(request, stream, &buffer, 1) { request, status in
                 guard let handle = unsafe request?.pointee.handle else { return }
