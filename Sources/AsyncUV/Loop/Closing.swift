@@ -46,6 +46,9 @@ extension EventLoop {
 
     /// Cancels what is unfinished and waits for it up to `grace`, refuses posts from then on, closes every handle and awaits its close. Idempotent.
     ///
+    /// Plain tasks, and tasks of other loops, that wait for a future of it get `LoopError` `.closed`.
+    ///
+    /// - Parameter grace: on the loop's own clock; zero or less gives every task one turn.
     /// - Returns: what others had left open, by libuv's type name.
     /// - Throws: `LoopError` `.misuse` while the loop runs, or on another thread than its owner's.
     @discardableResult

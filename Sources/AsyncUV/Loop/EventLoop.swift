@@ -8,7 +8,8 @@ internal import Synchronization
 /// ``maximumTimeBetweenPolls``, whichever comes first.
 ///
 /// **Threads.** A loop belongs to the thread that made it, or that runs it now; any thread may have one, and one at a time can run on each. Other
-/// threads may call what says so (``callSoonThreadsafe(_:)``, `cancel()`, `LoopTask(on:)`, awaiting).
+/// threads may call what says so (``callSoonThreadsafe(_:)``, `cancel()`, `LoopTask(on:)`, awaiting). A loop that is idle belongs to the thread that made or ran it last: when
+/// another one is about to run it, that thread must not use it, except by ``callSoonThreadsafe(_:)``, until the other does (``isRunning``).
 ///
 /// **As an executor.** The loop itself is a `TaskExecutor`; ``unownedExecutor`` pins an actor to it.
 public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
@@ -37,6 +38,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
 
     // MARK: parts
 
+    /// What its timers run on.
     public let clock: Clock
     let number: UInt64
     /// Nil once the loop is closed.
@@ -174,7 +176,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         return life.load(ordering: .acquiring) == Life.open && ownerThread.load(ordering: .relaxed) == ThisThread.id
     }
 
+    /// Some thread runs it at this moment. From any thread.
     public var isRunning: Bool { life.load(ordering: .acquiring) == Life.running }
+    /// It is closed for good, and refuses everything. From any thread.
     public var isClosed: Bool { life.load(ordering: .acquiring) == Life.closed }
 
     /// The loop's time. Callable from any thread with the system clock; on the loop's thread with a virtual one.
@@ -204,13 +208,16 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     }
 
     /// Runs until ``stop()``, or until nothing can happen any more by itself: nothing is ready, no timer is armed, nothing outside is waited for.
+    ///
+    /// - Returns: which of the two it was.
+    /// - Throws: as ``runForever()``.
     public func runUntilIdle() throws -> RunEnd {
         try drive(untilIdle: true)
     }
 
     /// Runs until `future` is done, and gives back its value or throws its error.
     ///
-    /// - Throws: also `LoopError` `.stopped` if the loop was stopped before, `.deadlock` if on a virtual clock nothing can ever happen any more.
+    /// - Throws: as ``runForever()``; `.misuse` for a future of another loop; also `LoopError` `.stopped` if the loop was stopped before, `.deadlock` if on a virtual clock nothing can ever happen any more.
     public func runUntilComplete<Value>(_ future: some Awaitable<Value>) throws -> Value {
         guard future.loop === self else {
             throw LoopError.misuse("runUntilComplete", on: description, "the future belongs to another loop")
@@ -235,7 +242,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
         return try future.result()
     }
 
-    /// Ends the run after the present turn; before a run, ends the next one after its first turn. From another thread it is posted.
+    /// Ends the run after the present turn; before a run, ends the next one after its first turn. From another thread it is posted. The cleaning up of ``close(grace:)`` and
+    /// `EventLoop.run` is not cut short by it.
     public func stop() {
         if isOwner {
             stopRequested = true

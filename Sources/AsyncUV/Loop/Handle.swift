@@ -7,6 +7,7 @@ internal import UVCore
 public class Handle: @unchecked Sendable {
     enum State { case waiting, running, done, cancelled }
 
+    /// The loop that runs it.
     public final let loop: EventLoop
     private final var body: (() throws -> Void)?
     private final var state = State.waiting
@@ -29,6 +30,7 @@ public class Handle: @unchecked Sendable {
         }
     }
 
+    /// It was taken back before it ran.
     public final var isCancelled: Bool { guarded { state == .cancelled } }
 
     final func run() {

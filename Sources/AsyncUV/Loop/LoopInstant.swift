@@ -2,18 +2,22 @@
 ///
 /// Arithmetic saturates: the largest instant is 292 years after the origin, and adding to it stays there.
 public struct LoopInstant: InstantProtocol, Hashable, Sendable, CustomStringConvertible {
+    /// Since the clock's origin; negative before it.
     public let nanoseconds: Int64
 
     public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
 
+    /// The largest there is: never, for all purposes.
     public static let distantFuture = LoopInstant(nanoseconds: .max)
 
+    /// `duration` later, rounded up to whole nanoseconds; saturates.
     public func advanced(by duration: Duration) -> LoopInstant {
         let (sum, overflow) = nanoseconds.addingReportingOverflow(duration.saturatedNanoseconds)
         if overflow { return LoopInstant(nanoseconds: duration < .zero ? .min : .max) }
         return LoopInstant(nanoseconds: sum)
     }
 
+    /// From this instant to `other`; negative if that is before it. Exact.
     public func duration(to other: LoopInstant) -> Duration {
         .nanoseconds(other.nanoseconds) - .nanoseconds(nanoseconds)
     }

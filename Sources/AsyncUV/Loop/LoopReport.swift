@@ -2,7 +2,9 @@ internal import UVCore
 
 /// Something that nobody was there to catch: an error of a callback, an error of a task that nobody fetched, a stream that nobody closed.
 public struct LoopReport: Sendable, CustomStringConvertible {
+    /// What happened.
     public var message: String
+    /// The error that nobody caught, if it is about one.
     public var error: (any Error)?
     /// The name of the task it is about.
     public var task: String?

@@ -9,6 +9,7 @@ public class AnyFuture: @unchecked Sendable {
 
     enum Status { static let pending: UInt8 = 0, finished: UInt8 = 1, cancelled: UInt8 = 2 }
 
+    /// The loop that it is bound to.
     public final let loop: EventLoop
     @usableFromInline final let status = Atomic<UInt8>(0)
     /// The failure, or the CancelledError, of a future that is done.
@@ -35,6 +36,7 @@ public class AnyFuture: @unchecked Sendable {
 
     // MARK: state
 
+    /// It has a value or an error, or is cancelled: for good.
     @inlinable public final var isDone: Bool { status.load(ordering: .acquiring) != 0 }
 
     /// True if it ended by cancellation; never true of something that is not done.
@@ -150,6 +152,7 @@ public class AnyFuture: @unchecked Sendable {
     }
 
     /// Takes it back, if it was not scheduled yet. On the loop's thread.
+    /// - Returns: false if it was scheduled, has run or was removed: a callback that is scheduled runs in the next turn.
     @discardableResult
     public final func removeDoneCallback(_ callback: DoneCallback) -> Bool {
         waiters.remove(callback)

@@ -6,6 +6,7 @@ public struct CancelledError: Error, Sendable, CustomStringConvertible {
     /// Who asked, where and why.
     public let origin: CancelOrigin
 
+    /// The request's message, if it came with one.
     public var message: String? { origin.message }
 
     /// To throw by hand: a task whose body throws it ends cancelled, whether anybody had asked or not.
@@ -38,7 +39,9 @@ public final class CancelOrigin: Sendable, CustomStringConvertible {
         case thrown = "throw"
     }
 
+    /// What made the request.
     public let kind: Kind
+    /// What `cancel(message:)` was given.
     public let message: String?
     /// `#fileID` of the call that made the request, and its line.
     public let file: String

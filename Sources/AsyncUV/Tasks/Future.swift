@@ -15,7 +15,7 @@ public final class Future<Value: Sendable>: AnyFuture, Awaitable, @unchecked Sen
     /// Suspends until the future is done.
     ///
     /// - Cancellation: cancels the future itself, and with it everyone who waits for it.
-    /// - Throws: the future's error; ``CancelledError``.
+    /// - Throws: the future's error; ``CancelledError``; `LoopError` `.closed` outside its loop, if the loop closes first.
     @inlinable
     public var value: Value {
         get async throws {
@@ -24,6 +24,8 @@ public final class Future<Value: Sendable>: AnyFuture, Awaitable, @unchecked Sen
         }
     }
 
+    /// The value of a future that is done. Counts as fetching its error.
+    /// - Throws: the future's error; `LoopError` `.invalidState` if it is not done.
     @inlinable
     public func result() throws -> Value {
         try requireDone("result()")
@@ -32,13 +34,15 @@ public final class Future<Value: Sendable>: AnyFuture, Awaitable, @unchecked Sen
         return storedValue.stored
     }
 
-    /// - Throws: `LoopError` `.invalidState` if it is done already, `.misuse` on another thread than its loop's.
+    /// Ends it with a value; who waits for it is resumed in the next turn.
+    /// - Throws: `LoopError` `.invalidState` if it is done already (cancelled by a waiter, for one), `.misuse` on another thread than its loop's.
     public func setResult(_ value: Value) throws {
         try requirePending("setResult")
         storedValue = value
         completeWithValue()
     }
 
+    /// Ends it with an error; a ``CancelledError`` cancels it.
     /// - Throws: as ``setResult(_:)``.
     public func setError(_ error: any Error) throws {
         try requirePending("setError")

@@ -19,6 +19,7 @@ extension LoopTask where Success == Never {
     /// As `gather`, with every outcome as a value: an error does not end the wait.
     ///
     /// - Cancellation: cancels all that are not done, and when all have ended throws all the same.
+    /// - Throws: ``CancelledError``; `LoopError` `.misuse` if the loops differ.
     public static func gatherResults<Future: Awaitable>(_ futures: [Future]) async throws -> [Result<Future.Value, any Error>] {
         guard let loop = try commonLoop(of: futures, "LoopTask.gatherResults") else { return [] }
         guard let task = loop.callingTask else {
@@ -30,7 +31,9 @@ extension LoopTask where Success == Never {
         return futures.map { future in Result { try future.result() } }
     }
 
-    /// Awaits futures of different types: `let (user, orders) = try await LoopTask.gather(a, b)`. Otherwise as with an array.
+    /// Awaits futures of different types: `let (user, orders) = try await LoopTask.gather(a, b)`.
+    ///
+    /// - Cancellation, Throws: as with an array.
     public static func gather<each Future: Awaitable>(_ future: repeat each Future) async throws -> (repeat (each Future).Value) {
         var futures: [AnyFuture] = []
         repeat futures.append(each future)

@@ -10,7 +10,9 @@ public struct IntervalTicker: AsyncSequence, Sendable {
         case burst
     }
 
+    /// At least a millisecond.
     public let interval: Duration
+    /// What becomes of ticks that came too early for the loop's body.
     public let missedTicks: MissedTicks
 
     /// - Parameter interval: at least a millisecond; less is taken as one.

@@ -48,7 +48,7 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
     ///
     /// Of a task that is done this does not suspend. From a plain Swift task, or a task of another loop, it may be awaited too.
     /// - Cancellation: cancels this task, and ends as it ends: if it refuses and returns a value, that value comes back.
-    /// - Throws: what the body threw; ``CancelledError`` if it ended cancelled; `LoopError` `.misuse` if the wait would close a cycle.
+    /// - Throws: what the body threw; ``CancelledError`` if it ended cancelled; `LoopError` `.misuse` if the wait would close a cycle, `.closed` if its loop closed before it was done.
     @inlinable
     public var value: Success {
         get async throws {

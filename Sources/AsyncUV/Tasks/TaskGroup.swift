@@ -1,5 +1,6 @@
 /// The errors of a task group, of its tasks in the order in which they came, and of its body last. Prints as a tree.
 public struct TaskGroupError: Error, Sendable, CustomStringConvertible {
+    /// Never empty, if a group made it.
     public let errors: [any Error]
 
     public init(errors: [any Error]) { self.errors = errors }
@@ -179,6 +180,8 @@ public func withLoopTaskGroup<Value>(
 }
 
 /// As `withLoopTaskGroup`, for a body without a value: a group that is cancelled by ``LoopTaskGroup/cancel(file:line:)`` ends without an error.
+///
+/// - Cancellation, Throws: as with a value, but for the missing one.
 public func withLoopTaskGroup(
     file: String = #fileID, line: Int = #line, _ body: (LoopTaskGroup) async throws -> Void
 ) async throws {

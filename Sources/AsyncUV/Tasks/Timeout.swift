@@ -137,6 +137,8 @@ public func withTimeout<Value>(
 }
 
 /// As `withTimeout`, for a body that does not look at its timeout.
+///
+/// - Cancellation, Throws: as there.
 public func withTimeout<Value>(
     _ duration: Duration?, file: String = #fileID, line: Int = #line, _ body: () async throws -> Value
 ) async throws -> Value {
@@ -144,6 +146,8 @@ public func withTimeout<Value>(
 }
 
 /// As `withTimeout(_:)`, until an instant of the loop's clock; one that has passed cancels at the first wait that suspends.
+///
+/// - Cancellation, Throws: as there.
 public func withTimeout<Value>(
     until deadline: LoopInstant, file: String = #fileID, line: Int = #line, _ body: (Timeout) async throws -> Value
 ) async throws -> Value {
@@ -151,6 +155,8 @@ public func withTimeout<Value>(
 }
 
 /// As `withTimeout(until:)`, for a body that does not look at its timeout.
+///
+/// - Cancellation, Throws: as there.
 public func withTimeout<Value>(
     until deadline: LoopInstant, file: String = #fileID, line: Int = #line, _ body: () async throws -> Value
 ) async throws -> Value {

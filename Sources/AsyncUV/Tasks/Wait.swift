@@ -1,6 +1,8 @@
 /// What ``LoopTask/wait(for:until:timeout:)`` waits for.
 public enum WaitCondition: Sendable {
+    /// Every one is done, whatever it ended with.
     case allCompleted
+    /// At least one is done.
     case firstCompleted
     /// The first that ends with an error (a cancellation is none), or all.
     case firstException
@@ -79,6 +81,7 @@ extension LoopTask where Success == Never {
     /// Zero or less: the value of one that is done, otherwise it is cancelled, awaited, and ``TimeoutError`` thrown. Put a `shield` inside to leave it running.
     ///
     /// - Cancellation: cancels `future` too, and ends as it ends.
+    /// - Throws: ``TimeoutError``; what `future` throws; ``CancelledError``.
     public static func waitFor<Future: Awaitable>(_ future: Future, timeout: Duration?) async throws -> Future.Value {
         guard let task = future.loop.callingTask else {
             return try await bridged("LoopTask.waitFor", on: future.loop) { try await waitFor(future, timeout: timeout) }
