@@ -103,7 +103,20 @@ extension EventLoop {
         // Let go of outside the queue, which must not be changed while it is looked at.
         let dropped = ready
         ready.removeAll()
-        _ = consume dropped
+        reportJobs(in: dropped)
         return left
+    }
+
+    /// Plain Swift tasks that were about to go on here, and never will.
+    private func reportJobs(in dropped: RingQueue<ReadyEntry>) {
+        var entries = dropped
+        var jobs = 0
+        while let entry = entries.popFirst() {
+            switch entry {
+            case .taskJob, .serialJob: jobs += 1
+            default: continue
+            }
+        }
+        if jobs > 0 { report(LoopReport("\(jobs) tasks were about to go on when their event loop was closed: they never will")) }
     }
 }

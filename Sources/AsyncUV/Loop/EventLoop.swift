@@ -64,10 +64,12 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var hop: (UnownedJob, serial: Bool)?
     var capturesNextJob = false
     var capturedJob: UnownedJob?
+    var eagerDepth = 0
     var stopRequested = false
 
     /// Called once when the turn has run, before anything is polled.
     var atEndOfTurn: [any EndOfTurnWork] = []
+    var endingTurn: [any EndOfTurnWork] = []
 
     // MARK: tasks
 

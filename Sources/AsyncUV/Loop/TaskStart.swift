@@ -11,13 +11,16 @@ enum TaskStart {
 }
 
 extension EventLoop {
+    /// Eager first steps that may stand in one another; one more starts in the next turn, as any other task: the stack has an end.
+    public static let maximumEagerDepth = 64
+
     /// Before the native task is made, which enqueues its job.
     func prepareStart(eager: Bool) -> TaskStart {
         if !isOwner {
             EventLoop.startsTaskFor.set(self)
             return .outside
         }
-        guard eager && isCurrent else { return .inNextTurn }
+        guard eager && isCurrent && eagerDepth < EventLoop.maximumEagerDepth else { return .inNextTurn }
         capturesNextJob = true
         return .eager
     }
@@ -30,8 +33,10 @@ extension EventLoop {
             guard let job = capturedJob.take() else { return }
             let outer = current
             current = nil
+            eagerDepth += 1
             run(job, serial: false)
             leaveCurrent()
+            eagerDepth -= 1
             current = outer
         }
     }

@@ -84,9 +84,10 @@ extension EventLoop {
     }
 
     private func endTurn() {
-        // None of them asks for another one: what they do comes from the loop's callers, who have had their turn.
-        for work in atEndOfTurn { work.turnEnded() }
-        atEndOfTurn.removeAll(keepingCapacity: true)
+        // Out of the way first: what is let go of here may ask for the end of the next turn.
+        swap(&atEndOfTurn, &endingTurn)
+        for work in endingTurn { work.turnEnded() }
+        endingTurn.removeAll(keepingCapacity: true)
     }
 
     private func execute(_ entry: ReadyEntry) {

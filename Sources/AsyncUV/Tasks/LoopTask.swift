@@ -18,7 +18,8 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
     /// - Parameters:
     ///   - name: for reports and errors; by default `Task-N`.
     ///   - loop: by default the loop that the caller runs on. Without one, or on a closed one, the task is born failed with `misuse`.
-    ///   - eager: runs the first step, up to the first suspension, inside this initialiser; only on a running loop's own thread, otherwise it starts as usual.
+    ///   - eager: runs the first step, up to the first suspension, inside this initialiser; only on a running loop's own thread, and at most
+    ///     ``EventLoop/maximumEagerDepth`` in one another; otherwise it starts as usual.
     @inlinable
     @discardableResult
     public init(

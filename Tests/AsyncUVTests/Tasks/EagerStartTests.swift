@@ -176,4 +176,21 @@ private enum Context {
             #expect(log.entries == ["cancelled by the task group"])
         }
     }
+
+    @Test func eagerStartsInOneAnotherStopBeforeTheStackDoes() async throws {
+        try await withLoop {
+            let deepest = Log()
+            @Sendable func start(_ depth: Int) -> LoopTask<Void> {
+                LoopTask(eager: true) {
+                    if depth == 100_000 {
+                        deepest("\(depth)")
+                    } else {
+                        try await start(depth + 1).value
+                    }
+                }
+            }
+            try await start(1).value
+            #expect(deepest.entries == ["100000"])
+        }
+    }
 }
