@@ -15,7 +15,7 @@ public final class Condition: @unchecked Sendable {
     // Sendable: everything below is touched on the loop's thread only.
 
     let loop: EventLoop
-    let lock: Lock
+    @usableFromInline let lock: Lock
     private var waiters = WaitList()
 
     /// - Parameters:
@@ -40,16 +40,7 @@ public final class Condition: @unchecked Sendable {
     /// Runs `body` while holding the lock; see ``Lock/withLock(_:)``.
     @inlinable
     public func withLock<Value>(_ body: () async throws -> Value) async throws -> Value {
-        try await acquire()
-        let value: Value
-        do {
-            value = try await body()
-        } catch {
-            try releaseAfterUse()
-            throw error
-        }
-        try releaseAfterUse()
-        return value
+        try await lock.withLock(body)
     }
 
     /// See ``Lock/acquire()``.
@@ -57,9 +48,6 @@ public final class Condition: @unchecked Sendable {
 
     /// See ``Lock/release()``.
     public func release() throws { try lock.release() }
-
-    @usableFromInline
-    func releaseAfterUse() throws { try lock.releaseAfterUse() }
 
     /// Releases the lock, suspends until a ``notify(_:)`` picks this task, and acquires the lock again.
     ///
