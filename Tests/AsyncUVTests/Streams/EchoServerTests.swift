@@ -119,7 +119,7 @@ import Testing
             }
             try await eventually { clients.allSatisfy { !$0.isRunning } }
             for client in clients {
-                #expect(client.status == 0)
+                #expect(client.end() == 0)
                 #expect(try client.received() == bytes)
             }
         }

@@ -28,7 +28,12 @@ final class Tool: @unchecked Sendable {
     }
 
     var isRunning: Bool { process.isRunning }
-    var status: Int32 { process.terminationStatus }
+
+    /// How it ended; waits for that. Foundation lets go of a process only when somebody has waited for it.
+    func end() -> Int32 {
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
 
     func received() throws -> Data { try Data(contentsOf: URL(fileURLWithPath: outputPath)) }
 
