@@ -154,6 +154,56 @@ func wakes(_ count: Int) async throws -> Measurement {
     }
 }
 
+/// Posts of eight threads against a loop that closes meanwhile: each runs, or is refused, and those of one thread in their order.
+func posts(_ count: Int) throws -> Measurement {
+    final class Arrivals: @unchecked Sendable {
+        // Touched on the loop's thread only.
+        var next = [Int](repeating: 0, count: 8)
+        var inOrder = true
+    }
+    final class Refusals: @unchecked Sendable {
+        let ended = DispatchSemaphore(value: 0)
+        let closed = DispatchSemaphore(value: 0)
+        let lock = NSLock()
+        var count = 0
+    }
+    let loop = try EventLoop()
+    let arrivals = Arrivals()
+    let refusals = Refusals()
+    let each = count / 8
+    let wall = nanoseconds(CLOCK_MONOTONIC)
+    for thread in 0..<8 {
+        Thread.detachNewThread {
+            var refused = 0
+            for number in 0..<each {
+                // However fast this thread is, its last posts come to a closed loop.
+                if number == each - 100 { refusals.closed.wait() }
+                do {
+                    try loop.callSoonThreadsafe {
+                        arrivals.inOrder = arrivals.inOrder && arrivals.next[thread] == number
+                        arrivals.next[thread] += 1
+                        if thread == 0 && number == each / 4 { loop.stop() }
+                    }
+                } catch {
+                    refused += 1
+                }
+            }
+            refusals.lock.withLock { refusals.count += refused }
+            refusals.ended.signal()
+        }
+    }
+    try loop.runForever()
+    try loop.close()
+    for _ in 0..<8 { refusals.closed.signal() }
+    for _ in 0..<8 { refusals.ended.wait() }
+    let time = nanoseconds(CLOCK_MONOTONIC) - wall
+    return Measurement(
+        count: count, nanoseconds: time, cpuNanoseconds: time,
+        extra: [
+            ("ran", Double(arrivals.next.reduce(0, +))), ("refused", Double(refusals.count)), ("in_order", arrivals.inOrder ? 1 : 0),
+        ])
+}
+
 func run(_ arguments: [String]) async throws -> Measurement {
     func number(_ index: Int, _ fallback: Int) -> Int { index < arguments.count ? Int(arguments[index]) ?? fallback : fallback }
     switch arguments.first {
@@ -172,7 +222,10 @@ func run(_ arguments: [String]) async throws -> Measurement {
 
 let arguments = Array(CommandLine.arguments.dropFirst())
 do {
-    let result = try EventLoop.run { try await run(arguments) }
+    // This one makes its own loop, and closes it.
+    let result =
+        arguments.first == "posts"
+        ? try posts(arguments.count > 1 ? Int(arguments[1]) ?? 1_000_000 : 1_000_000) : try EventLoop.run { try await run(arguments) }
     let extra = result.extra.map { ",\"\($0.0)\":\(String(format: "%.1f", $0.1))" }.joined()
     print(
         String(
@@ -180,6 +233,6 @@ do {
             arguments.first ?? "", result.count, result.nanoseconds / Double(result.count), result.cpuNanoseconds / Double(result.count), extra))
 } catch is Usage {
     FileHandle.standardError.write(
-        Data("usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N\n".utf8))
+        Data("usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | posts N\n".utf8))
     exit(64)
 }

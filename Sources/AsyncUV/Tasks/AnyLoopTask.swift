@@ -105,9 +105,6 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
         }
     }
 
-    /// A request that was carried on has come to nothing there: it is delivered here, unless somebody has taken it back meanwhile.
-    final func requestAgain(_ origin: CancelOrigin) { perform(cancellation.requestAgain(origin), origin) }
-
     /// Takes the latest request back and makes it again: the count stays, and it is delivered once more.
     final func renewRequest() {
         guard let origin = cancellation.requests.last else { return }

@@ -1,3 +1,5 @@
+internal import Synchronization
+
 // The way between LoopTasks and everything else: plain Swift tasks, child tasks, tasks of other loops, foreign async code.
 
 /// Runs an operation of ours for a caller that is not a LoopTask of the loop it belongs to.
@@ -107,26 +109,33 @@ extension AnyLoopTask {
         guard posted else { throw LoopError(.closed, "await", on: future.describedForErrors, "its event loop is closed") }
         relay.addWaiter(self)
         home.outstanding += 1
+        let forwarding = Forwarding()
         await park(
             .forward { origin in
                 // Done: the news is on its way.
                 if future.isDone { return false }
                 let posted = future.loop.inbox.post(
-                    .call {
-                        if future.requestCancel(origin) { return }
-                        // Done before the request came there: it is thrown here after all. A home loop that was closed has nobody left to tell.
-                        _ = home.inbox.post(.call { self.requestAgain(origin) })
-                    })
+                    .call { if future.requestCancel(origin) { forwarding.accepted.store(true, ordering: .releasing) } })
+                if posted { forwarding.request = forwarding.request ?? origin }
                 // Of a loop that was closed there will be no news.
                 return posted || (!future.isDone && relay.complete(cancelled: CancelledError(origin)))
             })
         home.outstanding -= 1
         try relay.throwStoredError()
-        guard let origin = cancellation.takeDelivery(), !(future.storedError is CancelledError) else { return }
+        // A request that was accepted there is the future's; one that came too late is thrown here after all. The news comes after the acceptance.
+        let tooLate = forwarding.accepted.load(ordering: .acquiring) ? nil : forwarding.request
+        guard let origin = cancellation.takeDelivery() ?? tooLate, !(future.storedError is CancelledError) else { return }
         if valueComesFirst {
             cancellation.remember(origin)
         } else {
             throw CancelledError(origin)
         }
     }
+}
+
+/// A request that was carried to another loop.
+private final class Forwarding: @unchecked Sendable {
+    // Sendable: the request belongs to the waiting task's loop, and the answer is atomic.
+    var request: CancelOrigin?
+    let accepted = Atomic<Bool>(false)
 }

@@ -52,16 +52,6 @@ struct CancellationState {
         return deliver(origin)
     }
 
-    /// For a request that was made already, and carried elsewhere in vain. It does not count once more.
-    mutating func requestAgain(_ origin: CancelOrigin) -> Action {
-        guard phase != .done, requests.contains(where: { $0 === origin }) else { return .refuse }
-        if graceDepth > 0 {
-            held = held ?? origin
-            return .remember
-        }
-        return deliver(origin)
-    }
-
     private mutating func deliver(_ origin: CancelOrigin) -> Action {
         switch phase {
         case .parked: return .undo

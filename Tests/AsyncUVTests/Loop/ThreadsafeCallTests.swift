@@ -115,8 +115,9 @@ import UVCore
         for numbers in arrivals.ofThread { #expect(numbers == Array(0..<numbers.count)) }
     }
 
-    @Test func ofAMillionPostsOfEightThreadsEachIsRunOrRefusedWhenTheLoopCloses() async throws {
-        let each = 125_000
+    @Test func postsOfEightThreadsAreAllRunOrRefusedWhenTheLoopCloses() async throws {
+        // The full million is `bench posts`, which scripts/check runs as it is and under the thread sanitizer.
+        let each = 5_000
         let arrivals = Arrivals()
         let refused = try await onOwnThread {
             let loop = try EventLoop()
@@ -150,7 +151,7 @@ import UVCore
             return counts.entries.compactMap { Int($0) }.reduce(0, +)
         }
         let ran = arrivals.ofThread.map(\.count).reduce(0, +)
-        #expect(ran + refused == 1_000_000)
+        #expect(ran + refused == 8 * each)
         #expect(ran > 0 && refused > 0)
         for numbers in arrivals.ofThread { #expect(numbers == Array(0..<numbers.count)) }
     }

@@ -257,6 +257,27 @@ import Testing
         try await other.end()
     }
 
+    @Test func aCancelThatReachesTheOtherLoopTooLateIsNotLost() async throws {
+        try await withRunningLoop(clock: .system) { other in
+            try await withLoop {
+                let future = try Future<Int>(on: other)
+                let waiter = LoopTask { try await future.value }
+                try await LoopTask.yield()
+                let ready = DispatchSemaphore(value: 0)
+                let asked = DispatchSemaphore(value: 0)
+                try other.callSoonThreadsafe {
+                    ready.signal()
+                    asked.wait()
+                    try future.setResult(1)
+                }
+                ready.wait()
+                waiter.cancel()
+                asked.signal()
+                await #expect(throws: CancelledError.self) { try await waiter.value }
+            }
+        }
+    }
+
     @Test func entry108_cancellingTheWaiterCancelsTheTask() async throws {
         try await withLoop {
             let loop = try #require(EventLoop.current)
@@ -328,25 +349,4 @@ final class LoopThread: @unchecked Sendable {
 
 private actor Sleeper {
     func sleep(for duration: Duration) async throws { try await LoopTask.sleep(for: duration) }
-
-    @Test func aCancelThatReachesTheOtherLoopTooLateIsNotLost() async throws {
-        try await withRunningLoop(clock: .system) { other in
-            try await withLoop {
-                let future = try Future<Int>(on: other)
-                let waiter = LoopTask { try await future.value }
-                try await LoopTask.yield()
-                let ready = DispatchSemaphore(value: 0)
-                let asked = DispatchSemaphore(value: 0)
-                try other.callSoonThreadsafe {
-                    ready.signal()
-                    asked.wait()
-                    try future.setResult(1)
-                }
-                ready.wait()
-                waiter.cancel()
-                asked.signal()
-                await #expect(throws: CancelledError.self) { try await waiter.value }
-            }
-        }
-    }
 }

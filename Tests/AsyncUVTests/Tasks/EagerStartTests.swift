@@ -182,7 +182,7 @@ private enum Context {
             let deepest = Log()
             @Sendable func start(_ depth: Int) -> LoopTask<Void> {
                 LoopTask(eager: true) {
-                    if depth == 100_000 {
+                    if depth == 3000 {
                         deepest("\(depth)")
                     } else {
                         try await start(depth + 1).value
@@ -190,7 +190,7 @@ private enum Context {
                 }
             }
             try await start(1).value
-            #expect(deepest.entries == ["100000"])
+            #expect(deepest.entries == ["3000"])
         }
     }
 }
