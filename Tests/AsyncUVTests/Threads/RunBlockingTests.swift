@@ -62,7 +62,7 @@ import UVCore
         }
     }
 
-    @Test(.timeLimit(.minutes(1))) func manyJobsThatAreTakenBackLeaveTheOthersInOrder() async throws {
+    @Test(.timeLimit(.minutes(5))) func manyJobsThatAreTakenBackLeaveTheOthersInOrder() async throws {
         let log = Log()
         try await onOwnThread {
             let queue = WorkQueue(limit: 1)
