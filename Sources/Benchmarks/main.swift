@@ -163,7 +163,7 @@ func posts(_ count: Int) throws -> Measurement {
     }
     final class Refusals: @unchecked Sendable {
         let ended = DispatchSemaphore(value: 0)
-        let closed = DispatchSemaphore(value: 0)
+        let closing = DispatchSemaphore(value: 0)
         let lock = NSLock()
         var count = 0
     }
@@ -176,13 +176,13 @@ func posts(_ count: Int) throws -> Measurement {
         Thread.detachNewThread {
             var refused = 0
             for number in 0..<each {
-                // However fast this thread is, its last posts come to a closed loop.
-                if number == each - 100 { refusals.closed.wait() }
+                // The second half is posted while the loop closes: before, during and after.
+                if number == each / 2 { refusals.closing.wait() }
                 do {
                     try loop.callSoonThreadsafe {
                         arrivals.inOrder = arrivals.inOrder && arrivals.next[thread] == number
                         arrivals.next[thread] += 1
-                        if thread == 0 && number == each / 4 { loop.stop() }
+                        if thread == 0 && number == each / 2 - 1 { loop.stop() }
                     }
                 } catch {
                     refused += 1
@@ -193,8 +193,8 @@ func posts(_ count: Int) throws -> Measurement {
         }
     }
     try loop.runForever()
+    for _ in 0..<8 { refusals.closing.signal() }
     try loop.close()
-    for _ in 0..<8 { refusals.closed.signal() }
     for _ in 0..<8 { refusals.ended.wait() }
     let time = nanoseconds(CLOCK_MONOTONIC) - wall
     return Measurement(
