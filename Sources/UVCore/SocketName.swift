@@ -8,28 +8,37 @@ public struct SocketName: Hashable, Sendable {
     public var high: UInt64
     public var low: UInt64
     public var port: UInt16
-    public var flow: UInt32 = 0
-    public var scope: UInt32 = 0
+    /// The number of the interface that a link-local IPv6 address is meant on; 0 is none.
+    ///
+    /// The flow label is no part of the name: it tells packets apart, not places, and two names of one place must be equal.
+    public var scope: UInt32
 
-    public init(isIPv6: Bool, high: UInt64, low: UInt64, port: UInt16) {
+    public init(isIPv6: Bool, high: UInt64, low: UInt64, port: UInt16, scope: UInt32 = 0) {
         self.isIPv6 = isIPv6
         self.high = high
         self.low = low
         self.port = port
+        self.scope = scope
     }
 
-    /// Parses an address without its port; an IPv6 one may name its interface (`fe80::1%eth0`). Nil if it is none.
+    /// Parses an address without its port; an IPv6 one may name its interface, or give its number (`fe80::1%eth0`, `fe80::1%2`). Nil if it is none, or if there is no
+    /// such interface.
     public init?(host: String, port: UInt16) {
         // A C string ends at its first zero: what stands behind it must not be dropped in silence.
         if host.utf8.contains(0) { return nil }
+        let parts = host.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+        // libuv cuts off what is longer than an address, and takes an interface that does not exist for none: it is shown the address alone.
+        guard let digits = parts.first, digits.utf8.count < Int(INET6_ADDRSTRLEN) else { return nil }
         var four = sockaddr_in()
         var six = sockaddr_in6()
-        if unsafe uv_ip4_addr(host, Int32(port), &four) == 0 {
-            self = SocketName(four)
-        } else if unsafe uv_ip6_addr(host, Int32(port), &six) == 0 {
+        if unsafe uv_ip6_addr(String(digits), Int32(port), &six) == 0 {
             self = SocketName(six)
-            // libuv takes an interface that does not exist for none at all.
-            if scope == 0 && host.contains("%") { return nil }
+            if parts.count == 2 {
+                guard let interface = SocketName.interface(String(parts[1])) else { return nil }
+                scope = interface
+            }
+        } else if unsafe uv_ip4_addr(host, Int32(port), &four) == 0 {
+            self = SocketName(four)
         } else {
             return nil
         }
@@ -37,6 +46,11 @@ public struct SocketName: Hashable, Sendable {
 
     /// The address without its port, as one writes it; an IPv6 one with its interface, if it has one.
     public var host: String {
+        if scope == 0 { return digits }
+        return digits + "%" + (SocketName.interfaceName(scope) ?? String(scope))
+    }
+
+    private var digits: String {
         var text = [CChar](repeating: 0, count: Int(INET6_ADDRSTRLEN))
         // Neither can fail: the text has room for the longest address.
         if isIPv6 {
@@ -46,11 +60,22 @@ public struct SocketName: Hashable, Sendable {
             var address = four
             unsafe _ = uv_ip4_name(&address, &text, text.count)
         }
-        let name = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        if scope == 0 { return name }
-        var interface = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
-        guard unsafe if_indextoname(scope, &interface) != nil else { return "\(name)%\(scope)" }
-        return name + "%" + String(decoding: interface.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// The number of an interface that exists, by its name; or any number but 0, in digits without leading zeros, as it is printed when its interface has gone.
+    private static func interface(_ text: String) -> UInt32? {
+        let index = unsafe if_nametoindex(text)
+        if index != 0 { return index }
+        guard let number = UInt32(text), number != 0, String(number) == text else { return nil }
+        return number
+    }
+
+    /// Nil if there is no such interface now.
+    public static func interfaceName(_ index: UInt32) -> String? {
+        var name = [CChar](repeating: 0, count: Int(IF_NAMESIZE))
+        guard unsafe if_indextoname(index, &name) != nil else { return nil }
+        return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     // MARK: to and from the system's structures
@@ -63,7 +88,6 @@ public struct SocketName: Hashable, Sendable {
         // SAFETY: an in6_addr is 16 bytes, whichever way C looks at them.
         let words = unsafe unsafeBitCast(address.sin6_addr, to: (UInt64, UInt64).self)
         self.init(isIPv6: true, high: UInt64(bigEndian: words.0), low: UInt64(bigEndian: words.1), port: UInt16(bigEndian: address.sin6_port))
-        flow = UInt32(bigEndian: address.sin6_flowinfo)
         scope = address.sin6_scope_id
     }
 
@@ -79,7 +103,6 @@ public struct SocketName: Hashable, Sendable {
         var address = sockaddr_in6()
         address.sin6_family = sa_family_t(AF_INET6)
         address.sin6_port = port.bigEndian
-        address.sin6_flowinfo = flow.bigEndian
         address.sin6_scope_id = scope
         // SAFETY: as in the init.
         address.sin6_addr = unsafe unsafeBitCast((high.bigEndian, low.bigEndian), to: in6_addr.self)
