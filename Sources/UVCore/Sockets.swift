@@ -9,8 +9,9 @@ public enum Sockets {
     }
 
     /// A listening socket: non-blocking, closed on exec, not dual-stack. What it accepts inherits its TCP_NODELAY.
-    public static func listen(on name: SocketName, backlog: Int32) throws(UVError) -> Descriptor {
+    public static func listen(on name: SocketName, backlog: Int32, reusePort: Bool = false) throws(UVError) -> Descriptor {
         let descriptor = try open(name)
+        if reusePort { try set(descriptor, SOL_SOCKET, SO_REUSEPORT, "setsockopt SO_REUSEPORT") }
         try set(descriptor, SOL_SOCKET, SO_REUSEADDR, "setsockopt SO_REUSEADDR")
         if name.isIPv6 { try set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, "setsockopt IPV6_V6ONLY") }
         try set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, "setsockopt TCP_NODELAY")
@@ -47,8 +48,15 @@ public enum Sockets {
     }
 
     /// A non-blocking socket on its way to `name`, or there already.
-    public static func connect(to name: SocketName) throws(UVError) -> Connecting {
+    ///
+    /// - Parameter local: what the socket is bound to before; with port 0 the system chooses one when it connects.
+    public static func connect(to name: SocketName, from local: SocketName? = nil) throws(UVError) -> Connecting {
         let descriptor = try open(name)
+        if let local {
+            try set(descriptor, SOL_SOCKET, SO_REUSEADDR, "setsockopt SO_REUSEADDR")
+            if local.port == 0 { try set(descriptor, Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, "setsockopt IP_BIND_ADDRESS_NO_PORT") }
+            try check(unsafe local.withSystemAddress { unsafe bind(descriptor.number, $0, $1) }, "bind")
+        }
         try set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, "setsockopt TCP_NODELAY")
         // Interrupted, the attempt goes on by itself, as it does when it would block.
         let result = unsafe name.withSystemAddress { unsafe Glibc.connect(descriptor.number, $0, $1) }
@@ -78,11 +86,6 @@ public enum Sockets {
         return name
     }
 
-    static func setNoDelay(_ descriptor: Int32, _ on: Bool) throws(UVError) {
-        var value: Int32 = on ? 1 : 0
-        try check(unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &value, socklen_t(MemoryLayout<Int32>.size)), "setsockopt TCP_NODELAY")
-    }
-
     /// From here on, closing the socket breaks the connection off (RST) instead of ending it.
     static func resetOnClose(_ descriptor: Int32) {
         var value = linger(l_onoff: 1, l_linger: 0)
@@ -100,13 +103,13 @@ public enum Sockets {
         return Descriptor(owning: number)
     }
 
-    private static func set(_ descriptor: borrowing Descriptor, _ level: Int32, _ option: Int32, _ call: String) throws(UVError) {
+    static func set(_ descriptor: borrowing Descriptor, _ level: Int32, _ option: Int32, _ call: String) throws(UVError) {
         var on: Int32 = 1
         try check(unsafe setsockopt(descriptor.number, level, option, &on, socklen_t(MemoryLayout<Int32>.size)), call)
     }
 
     /// For calls that report through errno.
-    private static func check(_ result: Int32, _ call: String) throws(UVError) {
+    static func check(_ result: Int32, _ call: String) throws(UVError) {
         if result < 0 { throw UVError(code: -errno, call: call) }
     }
 }

@@ -15,6 +15,8 @@ public struct UVError: Error, Hashable, CustomStringConvertible {
     /// libuv's code for what was ended by closing it.
     public static var cancelled: Int32 { UV_ECANCELED.rawValue }
 
+    public static func notSupported(_ call: String) -> UVError { UVError(code: UV_ENOTSUP.rawValue, call: call) }
+
     /// The symbolic name, such as `ECONNREFUSED`.
     public var name: String {
         // SAFETY: libuv returns a static string for every known code; for an unknown one it leaks a copy, once a call.

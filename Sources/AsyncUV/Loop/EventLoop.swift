@@ -45,6 +45,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var uv: UVLoop?
     let timers: any TimerSource
     let inbox = Inbox()
+    /// What its connections and listeners go through.
+    package let network: any Network
     /// Memory that streams read into and queue in.
     let chunks = UVChunkPool(limit: EventLoop.bufferPoolLimit)
     private(set) var serialExecutor: LoopSerialExecutor!
@@ -115,7 +117,11 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     /// A loop that belongs to the calling thread.
     ///
     /// - Throws: `LoopError` `.system` if the system gives no epoll or event descriptor (EMFILE, ENFILE, ENOMEM).
-    public init(clock: Clock = .system) throws {
+    public convenience init(clock: Clock = .system) throws { try self.init(clock: clock, network: SystemNetwork.shared) }
+
+    /// With a network of somebody else's.
+    package init(clock: Clock, network: any Network) throws {
+        self.network = network
         do {
             let uv = try UVLoop()
             self.uv = uv
@@ -142,6 +148,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
 
     private init(closed: Void) {
         uv = nil
+        network = SystemNetwork.shared
         clock = .virtual
         number = 0
         life = Atomic(Life.closed)

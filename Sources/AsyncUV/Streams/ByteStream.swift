@@ -6,6 +6,9 @@
 /// **Ending.** Whoever has a stream closes it: `close()` sends what was written before it, `abort()` does not. One that is let go of unclosed is closed without
 /// sending, and reported.
 public protocol ByteStream: AnyObject, Sendable {
+    /// The loop that it belongs to.
+    var loop: EventLoop { get }
+
     /// Waits until there are bytes, and takes up to so many: as many as there are. Nil at the end of the stream.
     ///
     /// - Cancellation: lossless: what has arrived stays for the next read.
@@ -19,6 +22,18 @@ public protocol ByteStream: AnyObject, Sendable {
     /// - Throws: as ``read(atMost:)``; `.unexpectedEnd` if the stream ends before: what has come stays for the next read.
     func read(exactly count: Int) async throws -> [UInt8]
 
+    /// Waits until there are `minimum` bytes, and lets `body` look at all there are, without a copy; what it returns is how many of them it has used. The others
+    /// stay, for a read that asks for more.
+    ///
+    /// At the end of the stream `body` gets what is left, even if that is less than `minimum`; when nothing is left it is not called any more.
+    /// `body` may close or abort the stream; a task that it starts and that reads finds the stream busy.
+    /// - Parameter minimum: at least 1. The buffer grows to it as bytes arrive, so it bounds the memory. If `body` has used nothing, ask for more than it saw:
+    ///   otherwise the next call returns at once with the same.
+    /// - Returns: what `body` returned; nil at the end of the stream.
+    /// - Cancellation: lossless.
+    /// - Throws: as ``read(atMost:)``; what `body` throws, then it has used nothing; `.misuse` outside of a LoopTask of the stream's loop.
+    func withBytes(atLeast minimum: Int, _ body: (Span<UInt8>) throws -> Int) async throws -> Int?
+
     /// Sends bytes: returns when they are with the system, or admitted to the stream's buffer, which holds up to the high-water mark.
     ///
     /// Several tasks may write: each one's bytes stay together, in the order of the calls.
@@ -26,6 +41,15 @@ public protocol ByteStream: AnyObject, Sendable {
     ///   have been sent, and the next writer's would follow them: close the stream.
     /// - Throws: `LoopError` `.closed` if this side has closed the stream, or its writing, also while it waits; `.connectionLost`.
     func write(_ bytes: [UInt8]) async throws
+
+    /// Sends several pieces as one: their bytes stay together, and go to the system in one call where they fit. See ``write(_:)-([UInt8])``.
+    func write(parts: [[UInt8]]) async throws
+
+    /// Sends bytes if that needs no waiting: all of them, or none. For whoever would rather drop a slow peer than wait for it. On the loop's thread.
+    ///
+    /// - Returns: false if they do not fit under the high-water mark now.
+    /// - Throws: as ``write(_:)-([UInt8])``; `.misuse` on another thread.
+    func tryWrite(_ bytes: Span<UInt8>) throws -> Bool
 
     /// Waits until what was admitted before is with the system. That the peer has it is more than any system knows.
     ///
@@ -60,6 +84,11 @@ extension ByteStream {
     /// Waits until there are bytes, and takes what there is. See ``read(atMost:)``.
     public func read() async throws -> [UInt8]? {
         try await read(atMost: 65_536)
+    }
+
+    /// See ``withBytes(atLeast:_:)``.
+    public func withBytes(_ body: (Span<UInt8>) throws -> Int) async throws -> Int? {
+        try await withBytes(atLeast: 1, body)
     }
 
     /// Sends the bytes of any collection, such as `"text".utf8`. See ``write(_:)-([UInt8])``.

@@ -15,25 +15,31 @@ final class StreamCore: @unchecked Sendable {
     }
 
     let loop: EventLoop
-    /// For messages.
-    let peer: SocketAddress
+    let peer: Endpoint
     /// Where the stream was created.
     let file: String
     let line: Int
-    private(set) var uv: UVStream?
+    /// Nil once closed.
+    private(set) var transport: (any StreamTransport)?
     private(set) var phase = Phase.open
     /// Tasks in `close` and `waitClosed`.
     private var closers = WaitList()
 
     // MARK: reading: see StreamReading
 
+    /// Bytes that have come and that nobody has taken; a chunk of the pool's, only while there are any.
+    var input: UVChunk?
+    /// Somebody looks at the input: closing must not give its memory to others.
+    var isLent = false
+    /// There was no room at the last event; at the next one, reading stops.
+    var wasFull = false
     /// The task that waits for bytes, until it has resumed.
     var reader: AnyLoopTask?
     /// How many bytes it waits for.
     var wanted = 0
     /// No more bytes will come.
     var inputEnded = false
-    var readError: LoopError?
+    var readError: UVError?
 
     // MARK: writing: see StreamWriting
 
@@ -55,18 +61,17 @@ final class StreamCore: @unchecked Sendable {
     var flushers = WaitList()
     var isWriteClosed = false
     var isShutDown = false
-    var writeError: LoopError?
+    var writeError: UVError?
     /// Bytes that were admitted are lost, and no call has thrown that yet.
     var hasUntoldLoss = false
 
-    /// Takes over the descriptor of a connected TCP socket; on an error it is closed.
-    init(tcp descriptor: consuming Descriptor, peer: SocketAddress, loop: EventLoop, file: String, line: Int) throws(UVError) {
+    init(_ transport: any StreamTransport, peer: Endpoint, loop: EventLoop, file: String, line: Int) {
         self.loop = loop
         self.peer = peer
         self.file = file
         self.line = line
-        guard let uvLoop = loop.uv else { throw UVError(code: UVError.cancelled, call: "uv_tcp_init") }
-        uv = try UVStream(tcp: descriptor, loop: uvLoop, pool: loop.chunks, owner: self)
+        self.transport = transport
+        transport.attach(self)
     }
 
     func closedError(_ operation: String) -> LoopError {
@@ -91,24 +96,21 @@ final class StreamCore: @unchecked Sendable {
             }
         }
         closeNow()
-        if hasUntoldLoss, let writeError {
-            hasUntoldLoss = false
-            throw writeError
-        }
+        try throwUntoldLoss()
     }
 
     private func beginClosing() {
         guard phase == .open else { return }
         phase = .closing
-        uv?.stopReading()
+        transport?.stopReading()
         reader?.wake()
         writers.wakeAll()
         flushJoined()
     }
 
-    func closeNow() { uv?.close() }
+    func closeNow() { transport?.close() }
 
-    func abort() { uv?.reset() }
+    func abort() { transport?.reset() }
 
     func waitClosed(by task: AnyLoopTask) async throws {
         while phase != .closed {
@@ -131,8 +133,12 @@ final class StreamCore: @unchecked Sendable {
     func wakeClosers() { closers.wakeAll() }
 }
 
-extension StreamCore: UVStreamOwner {
-    func streamDidRead() { inputArrived() }
+extension StreamCore: StreamOwner {
+    func chunkToFill() -> UVChunk? { inputToFill() }
+
+    func streamDidRead(_ count: Int) { inputArrived(count) }
+
+    func streamHasNoRoom() -> Bool { inputIsFull() }
 
     func streamReadingEnded(_ error: UVError?) { inputEnded(error) }
 
@@ -140,7 +146,8 @@ extension StreamCore: UVStreamOwner {
 
     func streamWillClose() {
         phase = .closed
-        uv = nil
+        transport = nil
+        if let chunk = input.take(), !isLent { loop.chunks.give(chunk) }
         if let chunk = joined.take() { loop.chunks.give(chunk) }
         reader?.wake()
         writers.wakeAll()

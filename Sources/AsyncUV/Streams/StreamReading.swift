@@ -4,7 +4,7 @@ internal import UVCore
 // is only woken; it takes the bytes itself, after it has looked at its cancellation.
 
 extension StreamCore {
-    var available: Int { uv?.input?.count ?? 0 }
+    var available: Int { input?.count ?? 0 }
 
     /// For a read that may find its bytes there already.
     func requireReader(_ operation: String) throws(LoopError) {
@@ -20,8 +20,9 @@ extension StreamCore {
             if phase != .open { throw closedError(operation) }
             if available >= count || inputEnded { return }
             makeRoom(for: count)
+            wasFull = false
             do {
-                try uv?.startReading()
+                try transport?.startReading()
             } catch {
                 throw LoopError(error, operation, on: "\(peer)")
             }
@@ -37,13 +38,31 @@ extension StreamCore {
 
     /// In what is there already, as far as the chunk is large enough for the whole; a larger read lets it grow as it fills.
     private func makeRoom(for count: Int) {
-        guard let input = uv?.input else { return }
+        guard let input else { return }
         let missing = count - input.count
         if input.room == 0 || input.count + input.room < min(count, input.capacity) { input.compact() }
         if input.room == 0 { input.makeRoom(for: min(missing, input.capacity)) }
     }
 
-    func inputArrived() {
+    // MARK: told by the transport
+
+    /// The chunk is taken from the pool when bytes are there, and goes back when it is empty.
+    func inputToFill() -> UVChunk? {
+        guard let input else {
+            let fresh = loop.chunks.take()
+            self.input = fresh
+            return fresh
+        }
+        if isLent { return input.room == 0 ? nil : input }
+        if input.room == 0 && input.count <= input.capacity / 2 { input.compact() }
+        return input.room == 0 ? nil : input
+    }
+
+    func inputArrived(_ count: Int) {
+        if count == 0 {
+            giveBackIfEmpty()
+            return
+        }
         guard let reader else { return }
         if available >= wanted {
             reader.wake()
@@ -52,28 +71,80 @@ extension StreamCore {
         }
     }
 
+    /// A reader that was woken empties the buffer before the next event, and a stop and start would cost two system calls. One that does not makes the bytes
+    /// wait in the system.
+    func inputIsFull() -> Bool {
+        if wasFull { return true }
+        wasFull = true
+        return false
+    }
+
     func inputEnded(_ error: UVError?) {
+        giveBackIfEmpty()
         inputEnded = true
-        readError = error.map { LoopError($0, "read", on: "\(peer)") }
+        readError = error
         reader?.wake()
+    }
+
+    private func giveBackIfEmpty() {
+        guard let chunk = input, chunk.isEmpty, !isLent else { return }
+        input = nil
+        loop.chunks.give(chunk)
+    }
+
+    // MARK: taking
+
+    private func throwReadError() throws(LoopError) {
+        if let readError { throw LoopError(readError, "read", on: "\(peer)") }
     }
 
     /// Nil at the end of the stream.
     func takeInput(atMost limit: Int) throws -> [UInt8]? {
-        guard let uv, uv.input != nil else {
-            if let readError { throw readError }
+        guard let input else {
+            try throwReadError()
             return nil
         }
-        return uv.takeInput(limit)
+        return take(limit, from: input)
     }
 
     func takeInput(exactly count: Int) throws -> [UInt8] {
-        let available = available
-        guard let uv, available >= count else {
-            if let readError { throw readError }
+        if count == 0 { return [] }
+        guard let input, input.count >= count else {
+            try throwReadError()
+            let available = available
             throw LoopError(
                 .unexpectedEnd, "read(exactly: \(count))", on: "\(peer)", "the stream ended after \(available) of \(count) bytes; they can still be read")
         }
-        return uv.takeInput(count)
+        return take(count, from: input)
+    }
+
+    private func take(_ count: Int, from input: UVChunk) -> [UInt8] {
+        let bytes = input.take(count)
+        wasFull = false
+        giveBackIfEmpty()
+        return bytes
+    }
+
+    /// Lets `body` look at the input, and takes as much as it says that it has used. Nil at the end of the stream.
+    func lendInput(by task: AnyLoopTask, _ body: (Span<UInt8>) throws -> Int) throws -> Int? {
+        guard let input else {
+            try throwReadError()
+            return nil
+        }
+        // A task that `body` starts eagerly must not move the bytes that it looks at; closing must not give their memory to others.
+        reader = task
+        isLent = true
+        defer {
+            reader = nil
+            isLent = false
+            if phase == .closed { loop.chunks.give(input) } else { giveBackIfEmpty() }
+        }
+        let count = try input.withBytes(body)
+        if count < 0 || count > input.count {
+            throw LoopError.misuse("withBytes", on: "\(peer)", "the closure says that it has used \(count) of \(input.count) bytes")
+        }
+        input.consume(count)
+        wasFull = false
+        return count
     }
 }

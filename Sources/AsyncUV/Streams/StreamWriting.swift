@@ -22,9 +22,15 @@ extension StreamCore {
         while true {
             try requireWritable("write")
             if writers.first === task {
+                if pending == 0 && lastTry == loop.turn {
+                    // A peer that keeps up with a large write must not keep others from running: one attempt a turn.
+                    await task.parkForOneTurn()
+                    try task.throwIfInterrupted()
+                    continue
+                }
                 try admitPart(of: bytes, from: &offset)
                 if offset == bytes.count { return }
-                // The system took all there was at the second attempt: nothing is on its way that would wake this task.
+                // The system took all there was: nothing is on its way that would wake this task.
                 if pending == 0 { continue }
             }
             loop.outstanding += 1
@@ -75,7 +81,7 @@ extension StreamCore {
     private func tryNow(_ bytes: Span<UInt8>) throws -> Int {
         lastTry = loop.turn
         do {
-            return try uv?.tryWrite(bytes) ?? 0
+            return try transport?.tryWrite(bytes) ?? 0
         } catch {
             fail(error)
             throw LoopError(error, "write", on: "\(peer)")
@@ -97,9 +103,9 @@ extension StreamCore {
 
     /// Sends what was joined; what the system does not take waits until it does.
     func flushJoined() {
-        guard inFlight == nil, let chunk = joined, let uv else { return }
+        guard inFlight == nil, let chunk = joined, let transport else { return }
         do throws(UVError) {
-            let written = try chunk.withBytes { bytes throws(UVError) in try uv.tryWrite(bytes) }
+            let written = try chunk.withBytes { bytes throws(UVError) in try transport.tryWrite(bytes) }
             chunk.consume(written)
             pending -= written
         } catch {
@@ -116,9 +122,9 @@ extension StreamCore {
     }
 
     private func startWriting() {
-        guard inFlight == nil, let chunk = joined.take(), let uv else { return }
+        guard inFlight == nil, let chunk = joined.take(), let transport else { return }
         do {
-            try uv.write(chunk)
+            try transport.write(chunk)
             inFlight = chunk
         } catch {
             loop.chunks.give(chunk)
@@ -150,7 +156,7 @@ extension StreamCore {
 
     /// The peer is gone: whatever was to be sent is lost.
     private func fail(_ error: UVError) {
-        if writeError == nil { writeError = LoopError(error, "write", on: "\(peer)") }
+        writeError = writeError ?? error
         if pending > 0 { hasUntoldLoss = true }
         pending = 0
         if let chunk = joined.take() { loop.chunks.give(chunk) }
@@ -159,11 +165,19 @@ extension StreamCore {
         wakeClosers()
     }
 
+    /// What a write failed with is what every later call on that side says.
+    private func throwWriteError() throws(LoopError) {
+        guard let writeError else { return }
+        hasUntoldLoss = false
+        throw LoopError(writeError, "write", on: "\(peer)")
+    }
+
+    func throwUntoldLoss() throws(LoopError) {
+        if hasUntoldLoss { try throwWriteError() }
+    }
+
     func requireWritable(_ operation: String) throws {
-        if let writeError {
-            hasUntoldLoss = false
-            throw writeError
-        }
+        try throwWriteError()
         if phase != .open { throw closedError(operation) }
         if isWriteClosed { throw LoopError(.closed, operation, on: "\(peer)", "closeWrite() was called") }
     }
@@ -174,10 +188,7 @@ extension StreamCore {
         let target = admitted
         flushJoined()
         while true {
-            if let writeError {
-                hasUntoldLoss = false
-                throw writeError
-            }
+            try throwWriteError()
             if admitted &- UInt64(pending) >= target { return }
             if phase == .closed { throw closedError("flush") }
             flushers.append(task)
@@ -196,17 +207,14 @@ extension StreamCore {
         writers.wakeAll()
         flushJoined()
         shutDownIfAsked()
-        if let writeError {
-            hasUntoldLoss = false
-            throw writeError
-        }
+        try throwWriteError()
     }
 
     private func shutDownIfAsked() {
-        guard isWriteClosed, !isShutDown, pending == 0, writeError == nil, let uv else { return }
+        guard isWriteClosed, !isShutDown, pending == 0, writeError == nil, let transport else { return }
         isShutDown = true
         do {
-            try uv.shutdownWriting()
+            try transport.shutdownWriting()
         } catch {
             fail(error)
         }

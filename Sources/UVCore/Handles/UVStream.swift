@@ -1,10 +1,14 @@
 internal import CLibUV
 internal import Glibc
 
-/// Who is told what happens on a stream. Held by the stream until it closes.
-public protocol UVStreamOwner: AnyObject {
-    /// More bytes are in `input`.
-    func streamDidRead()
+/// Who is told what happens on a stream, and has the memory that it reads into. Held by the stream until it closes.
+public protocol StreamOwner: AnyObject {
+    /// Where the next bytes go; nil if there is no room for any: they wait in the system.
+    func chunkToFill() -> UVChunk?
+    /// So many bytes were appended to the chunk; with 0, none came after all.
+    func streamDidRead(_ count: Int)
+    /// There were bytes, and no room for them. True: stop reading, until asked again.
+    func streamHasNoRoom() -> Bool
     /// The reading side has ended: nil at its regular end. No more bytes will come.
     func streamReadingEnded(_ error: UVError?)
     /// The chunk given to `write` is with the system, or lost.
@@ -13,41 +17,55 @@ public protocol UVStreamOwner: AnyObject {
     func streamWillClose()
 }
 
-/// A `uv_stream_t` over a connected socket: reading while there is room, trying to write, and one queued write at a time.
-///
-/// The chunk that is read into is taken from the pool when bytes are there, and stays in `input` until it was emptied.
+/// A `uv_stream_t` over a connected descriptor: reading while there is room, trying to write, and one queued write at a time.
 @safe public final class UVStream: UVHandle {
-    private var owner: (any UVStreamOwner)?
+    /// What kind of descriptor it is.
+    public enum Kind {
+        case tcp
+        /// A Unix socket, or a pipe.
+        case pipe
+    }
+
+    // Private, as the others: what other modules could change is checked for exclusive access at run time.
+    private var owner: (any StreamOwner)?
+    /// What libuv reads into, from the moment it asks for room until the read callback, which follows at once.
+    private var filling: UVChunk?
+    /// For a chunk that comes back when nobody is told any more.
     private let pool: UVChunkPool
-    /// Bytes that have come and that nobody has taken.
-    public var input: UVChunk? { chunk }
-    private var chunk: UVChunk?
-    /// Somebody looks at the input: closing must not give its memory to others.
-    private var isLent = false
     /// libuv calls back for what arrives.
     public var isReading: Bool { reading }
     private var reading = false
-    /// There was no room at the last event; at the next one, reading stops.
-    private var wasFull = false
     /// The chunk that libuv writes from.
     private var writing: UVChunk?
     // SAFETY: allocated by the first `write`, freed in deinit, which cannot come before the close callback; libuv uses it from uv_write to
     // the write callback, and that comes before the close callback at the latest.
     private var request: UnsafeMutablePointer<uv_write_t>?
 
-    /// Takes over a connected, non-blocking TCP socket; on an error it is closed.
-    public init(tcp descriptor: consuming Descriptor, loop: UVLoop, pool: UVChunkPool, owner: any UVStreamOwner) throws(UVError) {
+    /// Before anything else is asked of the stream.
+    public func attach(_ owner: any StreamOwner) { self.owner = owner }
+
+    /// Takes over a connected, non-blocking descriptor; on an error it is closed.
+    public init(_ kind: Kind, _ descriptor: consuming Descriptor, loop: UVLoop, pool: UVChunkPool) throws(UVError) {
         self.pool = pool
-        self.owner = owner
         unsafe request = nil
-        try unsafe super.init(loop: loop, type: UV_TCP, call: "uv_tcp_init") { raw in
-            unsafe uv_tcp_init(loop.pointer, raw.assumingMemoryBound(to: uv_tcp_t.self))
+        switch kind {
+        case .tcp:
+            try unsafe super.init(loop: loop, type: UV_TCP, call: "uv_tcp_init") { raw in
+                unsafe uv_tcp_init(loop.pointer, raw.assumingMemoryBound(to: uv_tcp_t.self))
+            }
+        case .pipe:
+            try unsafe super.init(loop: loop, type: UV_NAMED_PIPE, call: "uv_pipe_init") { raw in
+                unsafe uv_pipe_init(loop.pointer, raw.assumingMemoryBound(to: uv_pipe_t.self), 0)
+            }
         }
-        let result = unsafe uv_tcp_open(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_tcp_t.self), descriptor.number)
+        let result: Int32
+        switch kind {
+        case .tcp: result = unsafe uv_tcp_open(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_tcp_t.self), descriptor.number)
+        case .pipe: result = unsafe uv_pipe_open(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_pipe_t.self), descriptor.number)
+        }
         guard result == 0 else {
-            self.owner = nil
             close()
-            throw UVError(code: result, call: "uv_tcp_open")
+            throw UVError(code: result, call: "uv_stream_open")
         }
         _ = descriptor.release()
     }
@@ -71,16 +89,15 @@ public protocol UVStreamOwner: AnyObject {
 
     /// Has libuv read whatever comes, as long as there is room. Idempotent.
     public func startReading() throws(UVError) {
-        wasFull = false
         if reading || isClosing { return }
         try UVError.check(
             unsafe uv_read_start(
                 stream,
                 { handle, _, buffer in
                     guard let handle = unsafe handle, let buffer = unsafe buffer else { return }
-                    let free = unsafe UVStream.recover(handle).roomForReading()
                     // Of no room libuv tells the read callback, as UV_ENOBUFS.
-                    unsafe buffer.pointee = uv_buf_init(free.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(clamping: free.count))
+                    let free = unsafe UVStream.recover(handle).roomToFill()
+                    unsafe buffer.pointee = uv_buf_init(free?.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(clamping: free?.count ?? 0))
                 },
                 { handle, count, _ in
                     guard let handle = unsafe handle else { return }
@@ -95,65 +112,24 @@ public protocol UVStreamOwner: AnyObject {
         unsafe _ = uv_read_stop(stream)
     }
 
-    private func roomForReading() -> UnsafeMutableRawBufferPointer {
-        guard let chunk else {
-            let fresh = pool.take()
-            chunk = fresh
-            return unsafe fresh.free
-        }
-        if chunk.room == 0 && chunk.count <= chunk.capacity / 2 { chunk.compact() }
-        return unsafe chunk.free
+    private func roomToFill() -> UnsafeMutableRawBufferPointer? {
+        filling = owner?.chunkToFill()
+        return unsafe filling?.free
     }
 
     private func didRead(_ count: Int) {
-        if count > 0 {
+        let chunk = filling.take()
+        guard let owner else { return }
+        if count >= 0 {
+            // Zero is libuv's EAGAIN.
             chunk?.advance(by: count)
-            owner?.streamDidRead()
-            return
+            owner.streamDidRead(count)
+        } else if count == Int(UV_ENOBUFS.rawValue) && chunk == nil {
+            if owner.streamHasNoRoom() { stopReading() }
+        } else {
+            stopReading()
+            owner.streamReadingEnded(count == Int(UV_EOF.rawValue) ? nil : UVError(code: Int32(truncatingIfNeeded: count), call: "read"))
         }
-        giveBackIfEmpty()
-        // Zero is libuv's EAGAIN.
-        if count == 0 { return }
-        if count == Int(UV_ENOBUFS.rawValue) && chunk?.room == 0 {
-            // A reader that was woken empties the buffer before the next event, and a stop and start would cost two system calls. One that does not
-            // makes the bytes wait in the kernel.
-            if wasFull { stopReading() } else { wasFull = true }
-            return
-        }
-        stopReading()
-        owner?.streamReadingEnded(count == Int(UV_EOF.rawValue) ? nil : UVError(code: Int32(truncatingIfNeeded: count), call: "read"))
-    }
-
-    /// Takes up to so many bytes out of the input.
-    public func takeInput(_ count: Int) -> [UInt8] {
-        guard let chunk else { return [] }
-        let bytes = chunk.take(count)
-        wasFull = false
-        giveBackIfEmpty()
-        return bytes
-    }
-
-    /// Lets `body` look at the input, and takes as much as it says that it has used. It may close the stream, but must not read from it.
-    ///
-    /// - Returns: what `body` says, unless that is impossible: then nil, and it has used nothing.
-    public func lendInput(_ body: (Span<UInt8>) throws -> Int) rethrows -> Int? {
-        guard let chunk else { return nil }
-        isLent = true
-        defer {
-            isLent = false
-            if isClosing { pool.give(chunk) } else { giveBackIfEmpty() }
-        }
-        let count = try chunk.withBytes(body)
-        if count < 0 || count > chunk.count { return nil }
-        chunk.consume(count)
-        wasFull = false
-        return count
-    }
-
-    private func giveBackIfEmpty() {
-        guard let chunk, chunk.isEmpty else { return }
-        self.chunk = nil
-        pool.give(chunk)
     }
 
     // MARK: writing
@@ -208,15 +184,10 @@ public protocol UVStreamOwner: AnyObject {
         try Sockets.shutdownWriting(descriptor)
     }
 
-    public func setNoDelay(_ on: Bool) throws(UVError) {
-        try Sockets.setNoDelay(descriptor, on)
-    }
-
-    public func localName() throws(UVError) -> SocketName {
-        try Sockets.localName(descriptor)
-    }
-
     // MARK: the end
+
+    /// See `SocketOption`.
+    public func set(_ option: SocketOption) throws(UVError) { try Sockets.set(option, on: descriptor) }
 
     /// Closes, and breaks the connection off: the peer gets a reset.
     public func reset() {
@@ -226,8 +197,7 @@ public protocol UVStreamOwner: AnyObject {
     }
 
     public override func willClose() {
-        if let chunk = chunk.take(), !isLent { pool.give(chunk) }
-        let owner = owner
+        let owner = self.owner
         self.owner = nil
         owner?.streamWillClose()
     }

@@ -216,7 +216,7 @@ import UVCore
             try await until { reader.isWaiting }
             let writer = try await far.fillUp(sent)
             // A writer may be waiting while the kernel still moves bytes to us: when all stands still, the buffer is full and no longer read into.
-            try await until { near.core.uv?.isReading == false }
+            try await until { near.core.transport?.isReading == false }
             #expect(near.core.available <= 65_536)
             writer.cancel()
             await #expect(throws: CancelledError.self) { try await writer.value }

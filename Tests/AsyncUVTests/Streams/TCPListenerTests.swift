@@ -103,7 +103,7 @@ import UVCore
             let loop = try #require(EventLoop.current)
             let listener = try TCPListener.listen(host: "127.0.0.1", port: 0)
             var clients: [TCPStream] = []
-            for _ in 0..<(TCPListener.maximumAcceptsPerTurn + 10) { clients.append(try await TCPStream.connect(to: listener.address)) }
+            for _ in 0..<(EventLoop.maximumAcceptsPerTurn + 10) { clients.append(try await TCPStream.connect(to: listener.address)) }
             try await LoopTask.yield()
             let turn = loop.turn
             for client in clients {
