@@ -18,7 +18,8 @@ static inline int clibuv_eventfd(void) {
     return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
 
-// glibc shows accept4 to those who define _GNU_SOURCE, which a module cannot rely on.
+// glibc shows these to those who define _GNU_SOURCE, which a module cannot rely on.
 int clibuv_accept4(int listener, struct sockaddr *address, socklen_t *length, int flags) __asm__("accept4");
+void *clibuv_memmem(const void *place, size_t count, const void *wanted, size_t length) __asm__("memmem");
 
 #endif

@@ -21,6 +21,8 @@ public struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let connectionLost = Code("connection lost")
         /// The stream ended in the middle of what was to be read.
         public static let unexpectedEnd = Code("unexpected end of stream")
+        /// More than the limit that was given with the call.
+        public static let limitExceeded = Code("limit exceeded")
         /// The system refused; `systemCode` says why.
         public static let system = Code("system")
         /// Not an address, or not one that can be used for this.

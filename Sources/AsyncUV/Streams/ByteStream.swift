@@ -5,7 +5,7 @@
 ///
 /// **Ending.** Whoever has a stream closes it: `close()` sends what was written before it, `abort()` does not. One that is let go of unclosed is closed without
 /// sending, and reported.
-public protocol ByteStream: AnyObject, Sendable {
+public protocol ByteStream: AnyObject, Sendable, CustomStringConvertible {
     /// The loop that it belongs to.
     var loop: EventLoop { get }
 
@@ -28,7 +28,8 @@ public protocol ByteStream: AnyObject, Sendable {
     /// At the end of the stream `body` gets what is left, even if that is less than `minimum`; when nothing is left it is not called any more.
     /// `body` may close or abort the stream; a task that it starts and that reads finds the stream busy.
     /// - Parameter minimum: at least 1. The buffer grows to it as bytes arrive, so it bounds the memory. If `body` has used nothing, ask for more than it saw:
-    ///   otherwise the next call returns at once with the same.
+    ///   otherwise the next call returns at once with the same. If the connection was lost with fewer bytes, that is thrown; they stay for a
+    ///   read that asks for less.
     /// - Returns: what `body` returned; nil at the end of the stream.
     /// - Cancellation: lossless.
     /// - Throws: as ``read(atMost:)``; what `body` throws, then it has used nothing; `.misuse` outside of a LoopTask of the stream's loop.

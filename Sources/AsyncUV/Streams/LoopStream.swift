@@ -65,7 +65,7 @@ public class LoopStream: ByteStream, @unchecked Sendable, CustomStringConvertibl
         if minimum < 1 { throw LoopError.misuse("withBytes(atLeast: \(minimum))", on: "\(core.peer)", "at least one byte must be asked for") }
         try core.requireReader("read")
         if core.available < minimum { try await core.waitForInput(minimum, "read", by: task) }
-        return try core.lendInput(by: task, body)
+        return try core.lendInput(atLeast: minimum, by: task, body)
     }
 
     // MARK: writing

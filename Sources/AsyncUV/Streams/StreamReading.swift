@@ -126,11 +126,9 @@ extension StreamCore {
     }
 
     /// Lets `body` look at the input, and takes as much as it says that it has used. Nil at the end of the stream.
-    func lendInput(by task: AnyLoopTask, _ body: (Span<UInt8>) throws -> Int) throws -> Int? {
-        guard let input else {
-            try throwReadError()
-            return nil
-        }
+    func lendInput(atLeast minimum: Int, by task: AnyLoopTask, _ body: (Span<UInt8>) throws -> Int) throws -> Int? {
+        if available < minimum { try throwReadError() }
+        guard let input else { return nil }
         // A task that `body` starts eagerly must not move the bytes that it looks at; closing must not give their memory to others.
         reader = task
         isLent = true
