@@ -6,7 +6,10 @@ internal import Glibc
 @safe public final class WorkQueue: @unchecked Sendable {
     /// A job that was submitted.
     public final class Job: @unchecked Sendable {
+        // Sendable: touched under the queue's lock.
         fileprivate var body: (@Sendable () -> Void)?
+        fileprivate var isRunning = false
+        fileprivate var isAbandoned = false
 
         fileprivate init(_ body: @escaping @Sendable () -> Void) { self.body = body }
     }
@@ -15,6 +18,7 @@ internal import Glibc
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
     private let limit: Int
+    private let queueLimit: Int
     private let idleSeconds: Int
     /// In the order of submission, from `head` on; one that was taken back keeps its place, without its body.
     private var jobs: [Job] = []
@@ -23,12 +27,25 @@ internal import Glibc
     private var waiting = 0
     private var threads = 0
     private var idle = 0
+    private var running = 0
+    private var abandoned = 0
+
+    public struct Counts: Hashable, Sendable {
+        /// Jobs that have not begun.
+        public let waiting: Int
+        /// Jobs that run, the abandoned ones too.
+        public let running: Int
+        /// Jobs that run, and for which nobody waits any more.
+        public let abandoned: Int
+    }
 
     /// - Parameters:
     ///   - limit: threads at most.
+    ///   - queueLimit: jobs that wait at most, besides one for each thread.
     ///   - idleSeconds: a thread without work ends after this time.
-    public init(limit: Int, idleSeconds: Int = 10) {
+    public init(limit: Int, queueLimit: Int = .max, idleSeconds: Int = 10) {
         self.limit = max(limit, 1)
+        self.queueLimit = max(queueLimit, 0)
         self.idleSeconds = idleSeconds
         unsafe mutex = .allocate(capacity: 1)
         unsafe condition = .allocate(capacity: 1)
@@ -57,10 +74,12 @@ internal import Glibc
 
     /// Runs `body` on a thread, in the order of submission as threads get free.
     ///
-    /// - Throws: if there is no thread at all and none can be started (EAGAIN: the limit of processes, or memory).
+    /// - Throws: ENOBUFS if too many wait already; if there is no thread at all and none can be started (EAGAIN: the limit of processes, or memory).
     public func submit(_ body: @escaping @Sendable () -> Void) throws(UVError) -> Job {
         let job = Job(body)
         let result: Result<Void, UVError> = locked {
+            // Not `waiting` alone: those that come at once wait, however briefly, for threads that are free.
+            if waiting + running - limit >= queueLimit { return .failure(UVError(code: UV_ENOBUFS.rawValue, call: "WorkQueue.submit")) }
             // A thread that waits may have been promised to an earlier job already.
             if waiting >= idle && threads < limit {
                 let started = startThread()
@@ -76,12 +95,17 @@ internal import Glibc
         return job
     }
 
-    /// Takes a job back that has not begun. False if it has.
+    /// Takes a job back that has not begun. False if it has: then it runs to its end, and counts as abandoned until there.
     public func withdraw(_ job: Job) -> Bool {
         // Let go of outside the lock: what the body holds may submit or withdraw when it goes.
         let body = locked {
             let body = job.body.take()
-            if body != nil {
+            if body == nil {
+                if job.isRunning && !job.isAbandoned {
+                    job.isAbandoned = true
+                    abandoned += 1
+                }
+            } else {
                 waiting -= 1
                 if jobs.count - head > 2 * waiting + 64 {
                     jobs = jobs[head...].filter { $0.body != nil }
@@ -93,8 +117,10 @@ internal import Glibc
         return body != nil
     }
 
+    public var counts: Counts { locked { Counts(waiting: waiting, running: running, abandoned: abandoned) } }
+
     /// The first that was not taken back. There is one.
-    private func takeFirst() -> (@Sendable () -> Void)? {
+    private func takeFirst() -> (Job, @Sendable () -> Void)? {
         while head < jobs.count {
             let job = jobs[head]
             head += 1
@@ -104,7 +130,9 @@ internal import Glibc
             }
             if let body = job.body.take() {
                 waiting -= 1
-                return body
+                running += 1
+                job.isRunning = true
+                return (job, body)
             }
         }
         return nil
@@ -131,12 +159,15 @@ internal import Glibc
         var all = sigset_t()
         unsafe sigfillset(&all)
         unsafe pthread_sigmask(SIG_BLOCK, &all, nil)
-        while let body = queue.next() { body() }
+        while let (job, body) = queue.next() {
+            body()
+            queue.ended(job)
+        }
         return nil
     }
 
     /// Waits for a job; nil when the thread should end.
-    private func next() -> (@Sendable () -> Void)? {
+    private func next() -> (Job, @Sendable () -> Void)? {
         locked {
             var deadline = timespec()
             unsafe clock_gettime(CLOCK_MONOTONIC, &deadline)
@@ -151,6 +182,14 @@ internal import Glibc
                 }
             }
             return takeFirst()
+        }
+    }
+
+    private func ended(_ job: Job) {
+        locked {
+            running -= 1
+            job.isRunning = false
+            if job.isAbandoned { abandoned -= 1 }
         }
     }
 }

@@ -47,6 +47,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     let inbox = Inbox()
     /// What its connections and listeners go through.
     package let network: any Network
+    /// What names are looked up by; ``SystemResolver/shared`` unless set. On the loop's thread.
+    public lazy var resolver: any Resolver = network.resolver
     /// Memory that streams read into and queue in.
     let chunks = UVChunkPool(limit: EventLoop.bufferPoolLimit)
     private(set) var serialExecutor: LoopSerialExecutor!

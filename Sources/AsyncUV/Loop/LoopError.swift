@@ -27,6 +27,10 @@ public struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let system = Code("system")
         /// Not an address, or not one that can be used for this.
         public static let invalidAddress = Code("invalid address")
+        /// There is no such name, or it has no address of the kind that was asked for.
+        public static let nameNotFound = Code("name not found")
+        /// It could not be found out; later it may be possible.
+        public static let temporaryFailure = Code("temporary failure")
         /// A bounded queue has no room.
         public static let queueFull = Code("queue full")
         /// A queue has no item.

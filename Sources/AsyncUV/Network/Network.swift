@@ -7,6 +7,9 @@ package import UVCore
 ///
 /// All calls come on the loop's thread, and so does everything that is called back.
 package protocol Network: AnyObject, Sendable {
+    /// What names are looked up by, where a loop has not been given another.
+    var resolver: any Resolver { get }
+
     /// Begins to connect a stream.
     ///
     /// - Parameter local: what this end is bound to; nil leaves that to the network.

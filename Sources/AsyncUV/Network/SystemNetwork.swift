@@ -4,6 +4,8 @@ package import UVCore
 final class SystemNetwork: Network {
     static let shared = SystemNetwork()
 
+    var resolver: any Resolver { SystemResolver.shared }
+
     func connect(to remote: Endpoint, from local: Endpoint?, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {
         guard case .ip(let address) = remote else { throw UVError.notSupported("connect") }
         var source: SocketName?

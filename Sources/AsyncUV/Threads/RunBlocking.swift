@@ -18,51 +18,12 @@ extension LoopTask where Success == Never {
         guard let task = EventLoop.current?.callingTask else {
             return try await bridged("LoopTask.runBlocking") { try await runBlocking(body) }
         }
-        let call = BlockingCall<Value>(loop: task.loop)
-        try call.start(body)
-        task.loop.outstanding += 1
-        defer { task.loop.outstanding -= 1 }
-        try await task.wait(for: call)
-        return try call.result()
-    }
-}
-
-/// A call on another thread, as a future of the loop that waits for it.
-private final class BlockingCall<Value: Sendable>: AnyFuture, @unchecked Sendable {
-    // Sendable as AnyFuture: touched on its loop's thread; the worker posts its outcome.
-    private var job: WorkQueue.Job?
-    private var value: Value?
-
-    func start(_ body: @escaping @Sendable () throws -> Value) throws {
+        let call = WorkCall<Value>(loop: task.loop)
         do {
-            job = try EventLoop.blockingThreads.submit { [self] in
-                let outcome = Result { try body() }
-                // Refused by a loop that was closed: then nobody waits any more.
-                _ = loop.inbox.post(.call { [self] in end(outcome) })
-            }
+            try call.start(body, on: EventLoop.blockingThreads)
         } catch {
             throw LoopError(error, "LoopTask.runBlocking", advice: "the limit of threads (ulimit -u) or memory is reached")
         }
-    }
-
-    func result() throws -> Value {
-        try throwStoredError()
-        return value.stored
-    }
-
-    override func cancelHere(_ origin: CancelOrigin) -> Bool {
-        if let job { _ = EventLoop.blockingThreads.withdraw(job) }
-        return super.cancelHere(origin)
-    }
-
-    private func end(_ outcome: Result<Value, any Error>) {
-        job = nil
-        if isDone { return }
-        switch outcome {
-        case .success(let value):
-            self.value = value
-            completeWithValue()
-        case .failure(let error): complete(failure: error)
-        }
+        return try await call.value(for: task)
     }
 }
