@@ -3,7 +3,7 @@ import UVCore
 @testable import AsyncUV
 
 @Suite struct CloseTests {
-    @Test func closeCancelsUnfinishedTasksAndAwaitsThem() async throws {
+    @Test func fault26_closeCancelsUnfinishedTasksAndAwaitsThem() async throws {
         let log = Log()
         try await onOwnThread {
             let loop = try EventLoop(clock: .virtual)
@@ -28,7 +28,7 @@ import UVCore
         #expect(log.entries == ["shutdown", "ended at 5"])
     }
 
-    @Test func aTaskThatRefusesTheCloseIsReportedByNameAndLeftBehind() async throws {
+    @Test func fault26_aTaskThatRefusesTheCloseIsReportedByNameAndLeftBehind() async throws {
         let log = Log()
         let (refuser, waiting) = try await onOwnThread {
             let loop = try EventLoop(clock: .system)

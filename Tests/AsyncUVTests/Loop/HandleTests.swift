@@ -69,7 +69,7 @@ private final class Witness: Sendable {}
         #expect(log.entries == ["first"])
     }
 
-    @Test func entry10_anErrorOfACallbackIsReportedAndTheLoopGoesOn() async throws {
+    @Test func entry10_fault28_anErrorOfACallbackIsReportedAndTheLoopGoesOn() async throws {
         let log = Log()
         try await withBareLoop { loop in
             loop.setReportHandler { log("report: \($0.message): \($0.error as? Boom == Boom())") }

@@ -83,7 +83,7 @@ import UVCore
     /// Loop-confined, so without a lock: what the thread sanitizer watches here is the inbox.
     private final class Arrivals: @unchecked Sendable { var ofThread = [[Int]](repeating: [], count: 8) }
 
-    @Test(arguments: 0..<5) func postsOfEightThreadsThatRaceACloseAreRunOrRefused(round: Int) async throws {
+    @Test(arguments: 0..<5) func fault21_postsOfEightThreadsThatRaceACloseAreRunOrRefused(round: Int) async throws {
         let each = 4000
         let arrivals = Arrivals()
         let refused = try await onOwnThread {
@@ -115,7 +115,7 @@ import UVCore
         for numbers in arrivals.ofThread { #expect(numbers == Array(0..<numbers.count)) }
     }
 
-    @Test func postsOfEightThreadsAreAllRunOrRefusedWhenTheLoopCloses() async throws {
+    @Test func fault22_postsOfEightThreadsAreAllRunOrRefusedWhenTheLoopCloses() async throws {
         // The full million is `bench posts`, which scripts/check runs as it is and under the thread sanitizer.
         let each = 5_000
         let arrivals = Arrivals()
@@ -156,7 +156,7 @@ import UVCore
         for numbers in arrivals.ofThread { #expect(numbers == Array(0..<numbers.count)) }
     }
 
-    @Test(arguments: 0..<10) func tasksOfOtherThreadsThatRaceACloseAllEnd(round: Int) async throws {
+    @Test(arguments: 0..<10) func fault21_tasksOfOtherThreadsThatRaceACloseAllEnd(round: Int) async throws {
         let tasks = try await onOwnThread {
             final class Tasks: @unchecked Sendable { var list: [LoopTask<Int>] = [] }
             let loop = try EventLoop()

@@ -5,7 +5,7 @@ import Testing
 /// In processes of their own: this one needs its descriptors for other tests.
 @Suite struct DescriptorExhaustionTests {
     @Test(arguments: ["before", "after"])
-    func aListenerWithoutDescriptorsIsNeitherDeafNorSpinning(mode: String) async throws {
+    func fault31_fault32_aListenerWithoutDescriptorsIsNeitherDeafNorSpinning(mode: String) async throws {
         let (lines, errors, status) = try await withLoop(clock: .system) {
             let program = try ChildProgram("TCPProbe", mode, descriptors: 256)
             var seen: [String] = []
@@ -35,20 +35,20 @@ import Testing
         #expect(status == 0 && errors.isEmpty, "\(errors)")
     }
 
-    @Test func anAcceptorThatIsCancelledAsTheListenerTriesAgainPassesItsWakeUpOn() async throws {
+    @Test func fault02_anAcceptorThatIsCancelledAsTheListenerTriesAgainPassesItsWakeUpOn() async throws {
         let (lines, errors, status) = try await onOwnThread { try ChildProgram("TCPProbe", "handover", descriptors: 64).end() }
         #expect(lines.filter { !$0.hasPrefix("report: connections wait") } == ["first: cancelled", "second: served, 1 failures"])
         #expect(status == 0 && errors.isEmpty, "\(errors)")
     }
 
-    @Test func connectsThatSucceedFailOrAreCancelledLeaveNoDescriptor() async throws {
+    @Test func fault03_connectsThatSucceedFailOrAreCancelledLeaveNoDescriptor() async throws {
         let (lines, errors, status) = try await onOwnThread { try ChildProgram("TCPProbe", "connects").end() }
         #expect(lines == ["connects: 0 descriptors left"])
         #expect(status == 0 && errors.isEmpty, "\(errors)")
     }
 
     /// More clients than descriptors, and none of them leaves by itself.
-    @Test func anEchoServerAtItsLimitRestsAndServesTheOthersLater() async throws {
+    @Test func fault31_anEchoServerAtItsLimitRestsAndServesTheOthersLater() async throws {
         let (errors, status) = try await withLoop(clock: .system) {
             let server = try EchoServerProcess(descriptors: 40)
             let clients = (0..<120).map { _ in

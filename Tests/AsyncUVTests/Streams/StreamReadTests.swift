@@ -36,7 +36,7 @@ import UVCore
         }
     }
 
-    @Test func aReaderThatIsCancelledAfterItWasWokenLeavesTheBytes() async throws {
+    @Test func fault01_aReaderThatIsCancelledAfterItWasWokenLeavesTheBytes() async throws {
         try await withPair { near, far in
             let reader = LoopTask { try await near.read() }
             try await until { reader.isWaiting }
@@ -68,7 +68,7 @@ import UVCore
         }
     }
 
-    @Test func aPeersResetEndsTheReadOnThatConnectionOnly() async throws {
+    @Test func fault38_aPeersResetEndsTheReadOnThatConnectionOnly() async throws {
         try await withPair { near, far in
             let (other, otherFar) = try await connectedPair()
             let reader = LoopTask { try await near.read() }
@@ -169,7 +169,7 @@ import UVCore
     }
 
     /// What `withBytes` shows must neither move nor be given to others while somebody looks at it.
-    @Test func theStreamMayBeBrokenOffAndOthersMayWriteInsideWithBytes() async throws {
+    @Test func fault19_theStreamMayBeBrokenOffAndOthersMayWriteInsideWithBytes() async throws {
         try await withPair { near, far in
             let (other, otherFar) = try await connectedPair()
             try await far.write([UInt8](repeating: 1, count: 1000))
@@ -208,7 +208,7 @@ import UVCore
         }
     }
 
-    @Test func bytesThatNobodyTakesStayInTheKernelBeyondOneBuffer() async throws {
+    @Test func fault36_bytesThatNobodyTakesStayInTheKernelBeyondOneBuffer() async throws {
         try await withPair { near, far in
             #expect(near.loop.chunks.taken == 0)
             let sent = Shared<[UInt8]>([])
@@ -243,7 +243,7 @@ import UVCore
     }
 
     /// Every byte is read once and in order, whoever is cancelled at whichever moment.
-    @Test func tenThousandCancelledReadsLoseNothing() async throws {
+    @Test func fault01_tenThousandCancelledReadsLoseNothing() async throws {
         try await withPair { near, far in
             let seed: UInt64 = 1
             let stop = Shared(false)

@@ -45,7 +45,7 @@ import UVCore
         }
     }
 
-    @Test func aWriteThatIsCancelledWhileItWaitsHasSentNothing() async throws {
+    @Test func fault12_aWriteThatIsCancelledWhileItWaitsHasSentNothing() async throws {
         try await withPair { near, far in
             let sent = Shared<[UInt8]>([])
             let writer = try await near.fillUp(sent)
@@ -72,7 +72,7 @@ import UVCore
         }
     }
 
-    @Test func aPeersResetEndsAWriteThatWaits() async throws {
+    @Test func fault38_aPeersResetEndsAWriteThatWaits() async throws {
         try await withPair { near, far in
             let writer = try await near.fillUp(Shared([]))
             far.abort()
@@ -172,7 +172,7 @@ import UVCore
         }
     }
 
-    @Test func halvesCloseIndependentlyInEitherOrder() async throws {
+    @Test func fault37_halvesCloseIndependentlyInEitherOrder() async throws {
         for nearFirst in [true, false] {
             try await withPair { near, far in
                 let (first, second) = nearFirst ? (near, far) : (far, near)
@@ -196,7 +196,7 @@ import UVCore
     }
 
     /// Whatever the system calls it: shutdown(2) says ENOTCONN.
-    @Test func everyOperationAfterAPeersResetIsAConnectionLost() async throws {
+    @Test func fault38_everyOperationAfterAPeersResetIsAConnectionLost() async throws {
         for operation in 0..<3 {
             try await withPair { near, far in
                 let reader = LoopTask { try await near.read() }
@@ -215,7 +215,7 @@ import UVCore
         }
     }
 
-    @Test func closeWriteComesAfterWhatIsQueuedAndEndsWritersThatWait() async throws {
+    @Test func fault37_closeWriteComesAfterWhatIsQueuedAndEndsWritersThatWait() async throws {
         try await withPair { near, far in
             let sent = Shared<[UInt8]>([])
             let writer = try await near.fillUp(sent)
@@ -274,7 +274,7 @@ import UVCore
         }
     }
 
-    @Test func aStreamThatIsLetGoOfOnAnotherThreadIsClosedOnItsLoop() async throws {
+    @Test func fault20_aStreamThatIsLetGoOfOnAnotherThreadIsClosedOnItsLoop() async throws {
         try await withLoop(clock: .system) {
             let loop = try #require(EventLoop.current)
             let log = Log()

@@ -67,7 +67,7 @@ import UVCore
     }
 
     /// A cancelled acceptor passes on the wake-up that it got.
-    @Test func cancelledAcceptorsLoseNoConnection() async throws {
+    @Test func fault02_cancelledAcceptorsLoseNoConnection() async throws {
         try await withLoop(clock: .system) {
             let listener = try TCPListener.listen(host: "127.0.0.1", port: 0)
             let accepted = Shared(0)
@@ -166,7 +166,7 @@ import UVCore
     }
 
     /// A backlog that is full leaves a connection on its way for as long as one likes.
-    @Test func cancelDuringConnectLeavesNeitherDescriptorNorWatcher() async throws {
+    @Test func fault03_cancelDuringConnectLeavesNeitherDescriptorNorWatcher() async throws {
         try await withLoop(clock: .system) {
             let loop = try #require(EventLoop.current)
             let listener = try TCPListener.listen(host: "127.0.0.1", port: 0, backlog: 0)

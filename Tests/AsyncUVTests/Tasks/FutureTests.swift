@@ -196,7 +196,7 @@ import Testing
         }
     }
 
-    @Test func aLongChainOfCompletionsNeedsNoStack() async throws {
+    @Test func fault25_aLongChainOfCompletionsNeedsNoStack() async throws {
         let count = 200_000
         try await withBareLoop { loop in
             let futures = try (0...count).map { _ in try Future<Int>(on: loop) }

@@ -132,7 +132,7 @@ private enum Context {
         #expect(log.entries == ["done"])
     }
 
-    @Test func entry22_aHundredThousandTasksThatNobodyHoldsAllEnd() async throws {
+    @Test func entry22_fault27_aHundredThousandTasksThatNobodyHoldsAllEnd() async throws {
         final class Count: @unchecked Sendable { var value = 0 }
         try await withBareLoop { loop in
             let count = Count()
