@@ -30,6 +30,7 @@ let package = Package(
 
         .executableTarget(name: "CancelMe", dependencies: ["AsyncUV"], path: "Sources/Examples/CancelMe", swiftSettings: strict),
         .executableTarget(name: "EchoServer", dependencies: ["AsyncUV"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
+        .target(name: "DNSMessages", path: "Sources/Examples/DNSMessages", swiftSettings: strict),
         .target(name: "ConformanceKit", dependencies: ["AsyncUV"], path: "Sources/Examples/ConformanceKit", swiftSettings: strict),
         .executableTarget(name: "conformance", dependencies: ["ConformanceKit"], path: "Sources/Examples/conformance", swiftSettings: strict),
 
@@ -37,6 +38,7 @@ let package = Package(
 
         .testTarget(name: "UVCoreTests", dependencies: ["UVCore"], swiftSettings: strict),
         .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "EchoServer"], swiftSettings: strict),
+        .testTarget(name: "DNSMessagesTests", dependencies: ["DNSMessages"], swiftSettings: strict),
         .executableTarget(name: "SignalProbe", dependencies: ["AsyncUV"], path: "Tests/SignalProbe", swiftSettings: strict),
         .executableTarget(name: "TCPProbe", dependencies: ["AsyncUV"], path: "Tests/TCPProbe", swiftSettings: strict),
         .testTarget(
