@@ -29,16 +29,19 @@ let package = Package(
         .target(name: "AsyncUV", dependencies: ["UVCore"], swiftSettings: strict),
 
         .executableTarget(name: "CancelMe", dependencies: ["AsyncUV"], path: "Sources/Examples/CancelMe", swiftSettings: strict),
-        .executableTarget(name: "EchoServer", dependencies: ["AsyncUV"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
-        .target(name: "DNSMessages", path: "Sources/Examples/DNSMessages", swiftSettings: strict),
+        // What the command lines of the daemons below have in common.
+        .target(name: "ExampleSupport", dependencies: ["AsyncUV"], path: "Sources/Examples/ExampleSupport", swiftSettings: strict),
+        .executableTarget(
+            name: "EchoServer", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
+        .executableTarget(name: "LineChat", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/LineChat", swiftSettings: strict),
+        .executableTarget(name: "TCPProxy", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/TCPProxy", swiftSettings: strict),
         .target(name: "ConformanceKit", dependencies: ["AsyncUV"], path: "Sources/Examples/ConformanceKit", swiftSettings: strict),
         .executableTarget(name: "conformance", dependencies: ["ConformanceKit"], path: "Sources/Examples/conformance", swiftSettings: strict),
 
         .executableTarget(name: "bench", dependencies: ["AsyncUV"], path: "Sources/Benchmarks", swiftSettings: strict),
 
         .testTarget(name: "UVCoreTests", dependencies: ["UVCore"], swiftSettings: strict),
-        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "EchoServer"], swiftSettings: strict),
-        .testTarget(name: "DNSMessagesTests", dependencies: ["DNSMessages"], swiftSettings: strict),
+        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "EchoServer", "LineChat", "TCPProxy"], swiftSettings: strict),
         .executableTarget(name: "SignalProbe", dependencies: ["AsyncUV"], path: "Tests/SignalProbe", swiftSettings: strict),
         .executableTarget(name: "TCPProbe", dependencies: ["AsyncUV"], path: "Tests/TCPProbe", swiftSettings: strict),
         .testTarget(
