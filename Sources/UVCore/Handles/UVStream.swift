@@ -99,9 +99,9 @@ public protocol StreamOwner: AnyObject {
                     let free = unsafe UVStream.recover(handle).roomToFill()
                     unsafe buffer.pointee = uv_buf_init(free?.baseAddress?.assumingMemoryBound(to: CChar.self), UInt32(clamping: free?.count ?? 0))
                 },
-                { handle, count, _ in
+                { handle, count, buffer in
                     guard let handle = unsafe handle else { return }
-                    unsafe UVStream.recover(handle).didRead(count)
+                    unsafe UVStream.recover(handle).didRead(count, hasRead: buffer?.pointee.base != nil)
                 }), "uv_read_start")
         reading = true
     }
@@ -117,7 +117,7 @@ public protocol StreamOwner: AnyObject {
         return unsafe filling?.free
     }
 
-    private func didRead(_ count: Int) {
+    private func didRead(_ count: Int, hasRead: Bool) {
         let chunk = filling.take()
         guard let owner else { return }
         if count >= 0 {
@@ -126,10 +126,32 @@ public protocol StreamOwner: AnyObject {
             owner.streamDidRead(count)
         } else if count == Int(UV_ENOBUFS.rawValue) && chunk == nil {
             if owner.streamHasNoRoom() { stopReading() }
+        } else if count == Int(UV_EOF.rawValue) && !hasRead {
+            readAfterHangUp(owner)
         } else {
-            stopReading()
-            owner.streamReadingEnded(count == Int(UV_EOF.rawValue) ? nil : UVError(code: Int32(truncatingIfNeeded: count), call: "read"))
+            endReading(count == Int(UV_EOF.rawValue) ? nil : UVError(code: Int32(truncatingIfNeeded: count), call: "read"))
         }
+    }
+
+    /// When the peer has hung up, libuv takes a short read for the last one, and says that the stream has ended without having asked: it has not seen that the connection
+    /// was broken off, nor what a terminal still holds. So the system is asked.
+    private func readAfterHangUp(_ owner: any StreamOwner) {
+        stopReading()
+        // Without room the next `startReading` comes here again.
+        while !isClosing, let chunk = owner.chunkToFill() {
+            let count = unsafe read(descriptor, chunk.free.baseAddress, chunk.free.count)
+            let error = errno
+            chunk.advance(by: max(count, 0))
+            owner.streamDidRead(max(count, 0))
+            if count > 0 || error == EINTR && count < 0 { continue }
+            if !isClosing { endReading(count == 0 || error == EAGAIN ? nil : UVError(code: -error, call: "read")) }
+            return
+        }
+    }
+
+    private func endReading(_ error: UVError?) {
+        stopReading()
+        owner?.streamReadingEnded(error)
     }
 
     // MARK: writing

@@ -14,6 +14,17 @@ import UVCore
         }
     }
 
+    @Test func fault38_aConnectionThatWasBrokenOffDoesNotLookLikeItsEnd() async throws {
+        try await withPair { near, far in
+            // More than one buffer, and not a whole number of them, read only when the reset has come: libuv says that the stream has ended.
+            try await far.write([UInt8](repeating: 7, count: 150_000))
+            #expect(try await near.withBytes { _ in 0 } == 0)
+            far.abort()
+            await expectCode(.connectionLost) { while try await near.read() != nil {} }
+            await expectCode(.connectionLost) { try await near.read() }
+        }
+    }
+
     @Test func anIdleConnectionWithAParkedReaderHoldsNoBuffer() async throws {
         try await withPair { near, far in
             let reader = LoopTask { try await near.read() }
