@@ -35,6 +35,7 @@ let package = Package(
             name: "EchoServer", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
         .executableTarget(name: "LineChat", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/LineChat", swiftSettings: strict),
         .executableTarget(name: "TCPProxy", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/TCPProxy", swiftSettings: strict),
+        .target(name: "DNSMessages", path: "Sources/Examples/DNSMessages", swiftSettings: strict),
         .target(name: "ConformanceKit", dependencies: ["AsyncUV"], path: "Sources/Examples/ConformanceKit", swiftSettings: strict),
         .executableTarget(name: "conformance", dependencies: ["ConformanceKit"], path: "Sources/Examples/conformance", swiftSettings: strict),
 
@@ -42,6 +43,7 @@ let package = Package(
 
         .testTarget(name: "UVCoreTests", dependencies: ["UVCore"], swiftSettings: strict),
         .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "EchoServer", "LineChat", "TCPProxy"], swiftSettings: strict),
+        .testTarget(name: "DNSMessagesTests", dependencies: ["DNSMessages"], swiftSettings: strict),
         .executableTarget(name: "SignalProbe", dependencies: ["AsyncUV"], path: "Tests/SignalProbe", swiftSettings: strict),
         .executableTarget(name: "TCPProbe", dependencies: ["AsyncUV"], path: "Tests/TCPProbe", swiftSettings: strict),
         .testTarget(

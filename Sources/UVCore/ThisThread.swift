@@ -35,4 +35,7 @@ public enum ThisProcess {
 extension ThisThread {
     /// The thread that the process began with.
     public static var isMain: Bool { clibuv_is_main_thread() != 0 }
+
+    /// Blocks the thread.
+    public static func pause(microseconds: UInt32) { _ = usleep(microseconds) }
 }

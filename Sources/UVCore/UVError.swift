@@ -16,6 +16,10 @@ public struct UVError: Error, Hashable, CustomStringConvertible {
     public static var cancelled: Int32 { UV_ECANCELED.rawValue }
 
     public static func notSupported(_ call: String) -> UVError { UVError(code: UV_ENOTSUP.rawValue, call: call) }
+    public static func addressInUse(_ call: String) -> UVError { UVError(code: UV_EADDRINUSE.rawValue, call: call) }
+    public static func notASocket(_ call: String) -> UVError { UVError(code: UV_ENOTSOCK.rawValue, call: call) }
+    public static func busy(_ call: String) -> UVError { UVError(code: UV_EBUSY.rawValue, call: call) }
+    public static func nameTooLong(_ call: String) -> UVError { UVError(code: UV_ENAMETOOLONG.rawValue, call: call) }
 
     /// The symbolic name, such as `ECONNREFUSED`.
     public var name: String {

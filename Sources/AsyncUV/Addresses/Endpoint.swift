@@ -1,6 +1,7 @@
 /// What a connection, listener or socket is at, or goes to: an address of one kind or another.
 package enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     case ip(SocketAddress)
+    case unix(UnixAddress)
     /// Has no address: a pipe, a terminal.
     case label(String)
 
@@ -13,6 +14,7 @@ package enum Endpoint: Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .ip(let address): "\(address)"
+        case .unix(let address): "\(address)"
         case .label(let name): name
         }
     }

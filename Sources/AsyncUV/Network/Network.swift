@@ -17,12 +17,19 @@ package protocol Network: AnyObject, Sendable {
 
     /// Begins to listen for streams.
     func listen(at endpoint: Endpoint, _ options: ListenOptions, on loop: EventLoop) throws(UVError) -> any ListenerTransport
+
+    /// Two streams that are connected with each other, as by socketpair(2).
+    func pair(on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport)
 }
 
 /// How a listener is set up.
 package struct ListenOptions: Sendable {
     package var backlog: Int32
     package var reusePort = false
+    /// Unix paths only: what becomes of a socket that is there already.
+    package var existing = UnixListener.ExistingSocket.replaceIfDead
+    /// Unix paths only: the permissions of the socket's file; nil for what the umask leaves.
+    package var permissions: UInt32?
 
     package init(backlog: Int32) { self.backlog = backlog }
 }

@@ -7,6 +7,7 @@ final class SystemNetwork: Network {
     var resolver: any Resolver { SystemResolver.shared }
 
     func connect(to remote: Endpoint, from local: Endpoint?, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {
+        if case .unix(let address) = remote { return try SystemUnixConnect(to: address.name, from: local, loop) }
         guard case .ip(let address) = remote else { throw UVError.notSupported("connect") }
         var source: SocketName?
         if let local {
@@ -17,6 +18,7 @@ final class SystemNetwork: Network {
     }
 
     func listen(at endpoint: Endpoint, _ options: ListenOptions, on loop: EventLoop) throws(UVError) -> any ListenerTransport {
+        if case .unix(let address) = endpoint { return try SystemUnixListener(at: address, options, loop) }
         guard case .ip(let address) = endpoint else { throw UVError.notSupported("listen") }
         let descriptor = try Sockets.listen(on: address.name, backlog: options.backlog, reusePort: options.reusePort)
         let name = SocketAddress(try Sockets.localName(descriptor.number))
@@ -38,7 +40,10 @@ extension EventLoop {
 }
 
 extension UVStream: StreamTransport {
-    package func localEndpoint() throws(UVError) -> Endpoint { .ip(SocketAddress(try Sockets.localName(descriptor))) }
+    package func localEndpoint() throws(UVError) -> Endpoint {
+        if let name = try Sockets.localUnixName(descriptor) { return .unix(UnixAddress(name)) }
+        return .ip(SocketAddress(try Sockets.localName(descriptor)))
+    }
 }
 
 /// A socket of ours that connects, and a poll that knows when it is done: a uv_tcp_connect that is given up would have to be waited for.

@@ -181,6 +181,7 @@ final class ListenerCore: @unchecked Sendable {
     private var closedError: LoopError { LoopError(.closed, "accept", on: "\(endpoint)", "the listener is closed") }
 
     private static func listenError(_ error: UVError, _ endpoint: Endpoint) -> LoopError {
+        if case .unix = endpoint { return LoopError(error, "listen", on: "\(endpoint)", advice: UnixListener.advice(error)) }
         let advice: String
         switch error.name {
         case "EADDRINUSE": advice = "another socket listens there: end its program, or choose another port (0 for any free one)"

@@ -49,6 +49,7 @@ func connectedTransport(
 }
 
 private func connectError(_ error: UVError, _ remote: Endpoint) -> LoopError {
+    if case .unix = remote { return UnixStream.connectError(error, remote) }
     let advice: String
     switch error.name {
     case "ECONNREFUSED": advice = "nothing listens there"

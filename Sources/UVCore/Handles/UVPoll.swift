@@ -30,6 +30,9 @@ public final class UVPoll: UVHandle {
 
     private var owned: Descriptor?
 
+    /// Called once, when closing begins, whoever asked for it, with the descriptor still open.
+    public var beforeClose: (() -> Void)?
+
     /// The descriptor that it owns; -1 if it owns none, or none any more.
     public var descriptor: Int32 { owned?.number ?? -1 }
 
@@ -60,6 +63,7 @@ public final class UVPoll: UVHandle {
 
     public override func willClose() {
         onEvent = nil
+        beforeClose.take()?()
         // Stopped first: epoll forgets the descriptor before its number can come again. uv_close finds it stopped.
         unsafe _ = uv_poll_stop(poll)
         owned = nil
