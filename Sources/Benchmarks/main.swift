@@ -216,6 +216,7 @@ func run(_ arguments: [String]) async throws -> Measurement {
     case "timeout": return try await timeouts(number(1, 250_000))
     case "batches": return try await batches(number(1, 1_000_000), batch: number(2, 1000))
     case "wake": return try await wakes(number(1, 1_000_000))
+    case "cancel-io": return try await cancelIO(number(1, 10_000))
     default: throw Usage()
     }
 }
@@ -233,6 +234,8 @@ do {
             arguments.first ?? "", result.count, result.nanoseconds / Double(result.count), result.cpuNanoseconds / Double(result.count), extra))
 } catch is Usage {
     FileHandle.standardError.write(
-        Data("usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | posts N\n".utf8))
+        Data(
+            "usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | cancel-io N | posts N\n"
+                .utf8))
     exit(64)
 }
