@@ -21,6 +21,9 @@ public struct UVError: Error, Hashable, CustomStringConvertible {
     public static func busy(_ call: String) -> UVError { UVError(code: UV_EBUSY.rawValue, call: call) }
     public static func nameTooLong(_ call: String) -> UVError { UVError(code: UV_ENAMETOOLONG.rawValue, call: call) }
 
+    /// The codes of an address that this machine does not have, or of a family that it lacks.
+    public static var unusableAddress: [Int32] { [UV_EADDRNOTAVAIL.rawValue, UV_EAFNOSUPPORT.rawValue] }
+
     /// The symbolic name, such as `ECONNREFUSED`.
     public var name: String {
         // SAFETY: libuv returns a static string for every known code; for an unknown one it leaks a copy, once a call.

@@ -18,8 +18,8 @@ public class LoopStream: ByteStream, @unchecked Sendable, CustomStringConvertibl
             core.abandon()
         } else {
             let core = core
-            // Refused by a closed loop only, which has closed the stream.
-            _ = core.loop.inbox.post(.immediate { core.abandon() })
+            // After an abort or close that was posted before. Refused by a closed loop only, which has closed the stream.
+            _ = core.loop.inbox.post(.call { core.abandon() })
         }
     }
 

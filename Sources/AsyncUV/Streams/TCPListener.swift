@@ -3,7 +3,7 @@
 /// A connection stays in the kernel's backlog until a task takes it with ``accept(file:line:)``. Several tasks may wait there; they are served first come, first served. When the
 /// process runs out of descriptors or the system out of memory, the listener waits, 100 ms at first and then up to a second, and tries again, for as long as it
 /// is open; each such time is reported once.
-public final class TCPListener: @unchecked Sendable, CustomStringConvertible {
+public final class TCPListener: StreamListener, @unchecked Sendable {
     // Sendable: the core is touched on the loop's thread only, apart from its constants.
 
     public static let defaultBacklog = 4096
@@ -51,8 +51,8 @@ public final class TCPListener: @unchecked Sendable, CustomStringConvertible {
 
     deinit {
         let core = core
-        // Refused by a closed loop only, which has closed the handle.
-        if core.loop.isOwner { core.abandon() } else { _ = core.loop.inbox.post(.immediate { core.abandon() }) }
+        // After a close that was posted before. Refused by a closed loop only, which has closed the handle.
+        if core.loop.isOwner { core.abandon() } else { _ = core.loop.inbox.post(.call { core.abandon() }) }
     }
 
     public var description: String { "TCP listener at \(address)" }

@@ -4,7 +4,7 @@ internal import UVCore
 ///
 /// **The path.** What is no socket is never touched, and neither is a socket that some process has open; one that nobody has open is what a server has left that
 /// ended without closing. On ``close()`` the path is removed if it is still the file that this listener made: a server that has taken its place keeps it.
-public final class UnixListener: @unchecked Sendable, CustomStringConvertible {
+public final class UnixListener: StreamListener, @unchecked Sendable {
     // Sendable: the core is touched on the loop's thread only, apart from its constants.
 
     /// What becomes of a socket that is at the path already.
@@ -66,8 +66,8 @@ public final class UnixListener: @unchecked Sendable, CustomStringConvertible {
 
     deinit {
         let core = core
-        // Refused by a closed loop only, which has closed the handle.
-        if core.loop.isOwner { core.abandon() } else { _ = core.loop.inbox.post(.immediate { core.abandon() }) }
+        // After a close that was posted before. Refused by a closed loop only, which has closed the handle.
+        if core.loop.isOwner { core.abandon() } else { _ = core.loop.inbox.post(.call { core.abandon() }) }
     }
 
     public var description: String { "Unix listener at \(address)" }
