@@ -30,4 +30,38 @@ static inline int clibuv_peer_credentials(int descriptor, struct clibuv_credenti
     return getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, credentials, &length);
 }
 
+// As accept4: with a structure of the same layout as struct mmsghdr, which hides for the same reason.
+struct clibuv_mmsghdr {
+    struct msghdr msg_hdr;
+    unsigned int msg_len;
+};
+int clibuv_recvmmsg(int socket, struct clibuv_mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) __asm__("recvmmsg");
+int clibuv_sendmmsg(int socket, struct clibuv_mmsghdr *messages, unsigned int count, int flags) __asm__("sendmmsg");
+
+// As in linux/filter.h: with that included, Swift takes structures of the C library for this module's.
+struct clibuv_filter_step {
+    unsigned short code;
+    unsigned char jump_true;
+    unsigned char jump_false;
+    unsigned int value;
+};
+struct clibuv_filter {
+    unsigned short length;
+    struct clibuv_filter_step *steps;
+};
+
+// Macros that walk through a message's control data.
+static inline struct cmsghdr *clibuv_first_control(struct msghdr *message) {
+    return CMSG_FIRSTHDR(message);
+}
+static inline struct cmsghdr *clibuv_next_control(struct msghdr *message, struct cmsghdr *control) {
+    return CMSG_NXTHDR(message, control);
+}
+static inline const void *clibuv_control_data(const struct cmsghdr *control) {
+    return CMSG_DATA(control);
+}
+static inline size_t clibuv_control_length(const struct cmsghdr *control) {
+    return control->cmsg_len < CMSG_LEN(0) ? 0 : control->cmsg_len - CMSG_LEN(0);
+}
+
 #endif

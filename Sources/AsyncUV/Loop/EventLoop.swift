@@ -51,6 +51,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     public lazy var resolver: any Resolver = network.resolver
     /// Memory that streams read into and queue in.
     let chunks = UVChunkPool(limit: EventLoop.bufferPoolLimit)
+    /// Memory for the datagrams of one system call: see `datagramMemory`.
+    var madeDatagramMemory: DatagramMemory?
     private(set) var serialExecutor: LoopSerialExecutor!
 
     // MARK: the turn

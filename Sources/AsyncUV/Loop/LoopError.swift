@@ -23,6 +23,8 @@ public struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let unexpectedEnd = Code("unexpected end of stream")
         /// More than the limit that was given with the call.
         public static let limitExceeded = Code("limit exceeded")
+        /// A datagram that was sent earlier came back. The socket is as good as before.
+        public static let undelivered = Code("undelivered")
         /// The system refused; `systemCode` says why.
         public static let system = Code("system")
         /// Not an address, or not one that can be used for this.

@@ -20,6 +20,11 @@ package protocol Network: AnyObject, Sendable {
 
     /// Two streams that are connected with each other, as by socketpair(2).
     func pair(on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport)
+
+    /// Makes a socket for datagrams. One of the two addresses is given.
+    ///
+    /// - Parameter peer: the only one that it sends to and hears from.
+    func datagrams(at local: SocketAddress?, to peer: SocketAddress?, _ setup: DatagramSetup, on loop: EventLoop) throws(UVError) -> any DatagramTransport
 }
 
 /// How a listener is set up.

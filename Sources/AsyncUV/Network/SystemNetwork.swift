@@ -24,6 +24,10 @@ final class SystemNetwork: Network {
         let name = SocketAddress(try Sockets.localName(descriptor.number))
         return try SystemListener(descriptor, .tcp, at: .ip(name), loop)
     }
+
+    func datagrams(at local: SocketAddress?, to peer: SocketAddress?, _ setup: DatagramSetup, on loop: EventLoop) throws(UVError) -> any DatagramTransport {
+        try SystemDatagrams(at: local, to: peer, setup, on: loop)
+    }
 }
 
 extension EventLoop {
