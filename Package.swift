@@ -42,9 +42,10 @@ let package = Package(
         .executableTarget(name: "bench", dependencies: ["AsyncUV"], path: "Sources/Benchmarks", swiftSettings: strict),
 
         .testTarget(name: "UVCoreTests", dependencies: ["UVCore"], swiftSettings: strict),
-        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "EchoServer", "LineChat", "TCPProxy"], swiftSettings: strict),
+        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "TerminalProbe", "EchoServer", "LineChat", "TCPProxy"], swiftSettings: strict),
         .testTarget(name: "DNSMessagesTests", dependencies: ["DNSMessages"], swiftSettings: strict),
         .executableTarget(name: "SignalProbe", dependencies: ["AsyncUV"], path: "Tests/SignalProbe", swiftSettings: strict),
+        .executableTarget(name: "TerminalProbe", dependencies: ["AsyncUV"], path: "Tests/TerminalProbe", swiftSettings: strict),
         .executableTarget(name: "TCPProbe", dependencies: ["AsyncUV"], path: "Tests/TCPProbe", swiftSettings: strict),
         .testTarget(
             name: "ConformanceTests", dependencies: ["ConformanceKit"], resources: [.copy("Programs")], swiftSettings: strict),

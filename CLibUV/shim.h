@@ -22,6 +22,8 @@ static inline int clibuv_eventfd(void) {
 // glibc shows these to those who define _GNU_SOURCE, which a module cannot rely on.
 int clibuv_accept4(int listener, struct sockaddr *address, socklen_t *length, int flags) __asm__("accept4");
 void *clibuv_memmem(const void *place, size_t count, const void *wanted, size_t length) __asm__("memmem");
+int clibuv_pipe2(int ends[2], int flags) __asm__("pipe2");
+int clibuv_ptsname_r(int controller, char *name, size_t length) __asm__("ptsname_r");
 
 // struct ucred, too.
 struct clibuv_credentials { pid_t pid; uid_t uid; gid_t gid; };

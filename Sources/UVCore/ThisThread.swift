@@ -22,6 +22,19 @@ public enum ThisThread {
 }
 
 public enum ThisProcess {
+    /// A process that was started without a standard descriptor gets one that leads nowhere. Otherwise the next thing that is opened would have its number: libuv
+    /// aborts when it has to close such a one, and `print` would write into it.
+    static func fillStandardDescriptors() {
+        for number in Int32(0)...2 where fcntl(number, F_GETFD) < 0 {
+            let null = unsafe open("/dev/null", O_RDWR)
+            // Whoever has no descriptors left gets no loop either.
+            if null < 0 { return }
+            if null == number { continue }
+            dup2(null, number)
+            close(null)
+        }
+    }
+
     /// libuv writes with `write(2)`, so a lost peer would kill the process: SIGPIPE is ignored, unless somebody handles it.
     public static func ignoreBrokenPipes() {
         var current = sigaction()

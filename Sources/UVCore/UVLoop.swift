@@ -14,6 +14,7 @@ internal import CLibUV
     public private(set) var isClosed = false
 
     public init() throws(UVError) {
+        ThisProcess.fillStandardDescriptors()
         unsafe pointer = .allocate(capacity: 1)
         let result = unsafe uv_loop_init(pointer)
         guard result == 0 else {

@@ -1,7 +1,7 @@
 internal import Synchronization
 internal import UVCore
 
-// How a loop ends: its tasks, then its posts, then its handles.
+// How a loop ends: its tasks, then the output of theirs that is not out yet, then its posts, then its handles.
 extension EventLoop {
     private func cancelForShutdown(_ task: AnyLoopTask) {
         task.requestCancel(CancelOrigin(.shutdown, message: "the event loop shuts down", file: task.file, line: task.line, requester: nil, turn: turn))
@@ -12,13 +12,20 @@ extension EventLoop {
     /// - Returns: the tasks that were still not done when the grace was over.
     @discardableResult
     func cancelAllAndRun(grace: Duration) throws -> [AnyLoopTask] {
+        let deadline = now.advanced(by: grace)
+        let refusing = try cancelUnfinished(until: deadline)
+        try finishWork(until: deadline)
+        return refusing
+    }
+
+    private func cancelUnfinished(until deadline: LoopInstant) throws -> [AnyLoopTask] {
         if unfinished.count == 0 { return [] }
         isShuttingDown = true
         defer { isShuttingDown = false }
         for task in unfinishedTasks { cancelForShutdown(task) }
         var isOver = false
         let timer = startTimer(
-            at: now.advanced(by: grace),
+            at: deadline,
             .call { [unowned self] in
                 isOver = true
                 stopRequested = true
@@ -39,12 +46,27 @@ extension EventLoop {
         return left
     }
 
+    /// In what is left of the grace, one after the other. What was not done by then is told to stop.
+    private func finishWork(until deadline: LoopInstant) throws {
+        if atEndOfLoop.isEmpty { return }
+        let work = atEndOfLoop
+        atEndOfLoop = []
+        let task = LoopTask(name: "end of the loop", on: self) {
+            for part in work { await part.loopEnds() }
+        }
+        let timer = startTimer(at: deadline, .call { [self] in cancelForShutdown(task) })
+        defer { stopTimer(timer) }
+        task.addDoneCallback { [self] _ in stopRequested = true }
+        // As above; it obeys its cancellation.
+        while !task.isDone { if try drive(untilIdle: clock == .virtual) == .idle { break } }
+    }
+
     /// A task that is born while the others end: it gets as far as its first wait, like everyone else who is cancelled there.
     func cancelAfterFirstStep(_ task: AnyLoopTask) {
         ready.append(.call { [self] in ready.append(.call { [self] in cancelForShutdown(task) }) })
     }
 
-    /// Cancels what is unfinished and waits for it up to `grace`, refuses posts from then on, closes every handle and awaits its close. Idempotent.
+    /// Cancels what is unfinished and waits for it up to `grace`, writes out what the standard streams hold, refuses posts from then on, closes every handle and awaits its close. Idempotent.
     ///
     /// Plain tasks, and tasks of other loops, that wait for a future of it get `LoopError` `.closed`.
     ///
@@ -119,4 +141,10 @@ extension EventLoop {
         }
         if jobs > 0 { report(LoopReport("\(jobs) tasks were about to go on when their event loop was closed: they never will")) }
     }
+}
+
+/// Who has something to finish when a loop closes, after its tasks and before its handles.
+protocol EndOfLoopWork: AnyObject, Sendable {
+    /// Obeys its cancellation, which says that the time is up.
+    func loopEnds() async
 }

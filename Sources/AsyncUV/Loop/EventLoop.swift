@@ -77,6 +77,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var atEndOfTurn: [any EndOfTurnWork] = []
     var endingTurn: [any EndOfTurnWork] = []
 
+    /// Asked once, when the tasks of a loop that closes have ended.
+    var atEndOfLoop: [any EndOfLoopWork] = []
+
     // MARK: tasks
 
     var unfinished = TaskTable()

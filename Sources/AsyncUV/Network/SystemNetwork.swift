@@ -50,6 +50,10 @@ extension UVStream: StreamTransport {
     }
 }
 
+extension ThreadedStream: StreamTransport {
+    package func localEndpoint() throws(UVError) -> Endpoint { throw UVError.notSupported("getsockname") }
+}
+
 /// A socket of ours that connects, and a poll that knows when it is done: a uv_tcp_connect that is given up would have to be waited for.
 private final class SystemConnectAttempt: ConnectAttempt {
     private let loop: EventLoop

@@ -97,6 +97,8 @@ public class LoopStream: ByteStream, @unchecked Sendable, CustomStringConvertibl
     }
 
     public final func closeWrite() throws {
+        // Of a stream that is only written that was its end.
+        if core.loop.isOwner && core.isWriteClosed && core.ways == .onlyWriting { return }
         _ = try open("closeWrite")
         try core.closeWrite()
     }

@@ -22,6 +22,14 @@ final class StreamCore: @unchecked Sendable {
     /// Nil once closed.
     private(set) var transport: (any StreamTransport)?
     private(set) var phase = Phase.open
+    /// Which ways the bytes go; the error says what it is that goes only one.
+    var ways = StreamWays.both
+    /// Instead of an end of writing that the transport can send.
+    var endWriting: (() -> Void)?
+    /// Called once, when the stream has closed.
+    var didClose: (() -> Void)?
+    /// Off where others may read the same: then nothing is read unless somebody waits for it.
+    var readsAhead = true
     /// Tasks in `close` and `waitClosed`.
     private var closers = WaitList()
 
@@ -147,13 +155,22 @@ extension StreamCore: StreamOwner {
     func streamWillClose() {
         phase = .closed
         transport = nil
+        endWriting = nil
         if let chunk = input.take(), !isLent { loop.chunks.give(chunk) }
         if let chunk = joined.take() { loop.chunks.give(chunk) }
         reader?.wake()
         writers.wakeAll()
         flushers.wakeAll()
         closers.wakeAll()
+        didClose.take()?()
     }
+}
+
+/// Which ways the bytes of a stream go.
+enum StreamWays {
+    case both
+    case onlyReading
+    case onlyWriting
 }
 
 extension EventLoop {

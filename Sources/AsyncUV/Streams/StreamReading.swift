@@ -9,6 +9,7 @@ extension StreamCore {
     /// For a read that may find its bytes there already.
     func requireReader(_ operation: String) throws(LoopError) {
         if phase != .open { throw closedError(operation) }
+        if ways == .onlyWriting { throw LoopError.misuse(operation, on: "\(peer)", "this end can only be written to") }
         if let reader {
             throw LoopError(.busy, operation, on: "\(peer)", "task \(reader.name) is reading: one task at a time reads a stream")
         }
@@ -32,6 +33,7 @@ extension StreamCore {
             await task.park(.leave)
             loop.outstanding -= 1
             reader = nil
+            if !readsAhead { transport?.stopReading() }
             try task.throwIfInterrupted()
         }
     }

@@ -179,6 +179,7 @@ extension StreamCore {
     func requireWritable(_ operation: String) throws {
         try throwWriteError()
         if phase != .open { throw closedError(operation) }
+        if ways == .onlyReading { throw LoopError.misuse(operation, on: "\(peer)", "this end can only be read from") }
         if isWriteClosed { throw LoopError(.closed, operation, on: "\(peer)", "closeWrite() was called") }
     }
 
@@ -213,6 +214,10 @@ extension StreamCore {
     private func shutDownIfAsked() {
         guard isWriteClosed, !isShutDown, pending == 0, writeError == nil, let transport else { return }
         isShutDown = true
+        if let endWriting {
+            endWriting()
+            return
+        }
         do {
             try transport.shutdownWriting()
         } catch {

@@ -24,6 +24,8 @@ public protocol StreamOwner: AnyObject {
         case tcp
         /// A Unix socket, or a pipe.
         case pipe
+        /// A terminal, or its controlling side.
+        case terminal
     }
 
     // Private, as the others: what other modules could change is checked for exclusive access at run time.
@@ -32,6 +34,7 @@ public protocol StreamOwner: AnyObject {
     private var filling: UVChunk?
     /// For a chunk that comes back when nobody is told any more.
     private let pool: UVChunkPool
+    private let kind: Kind
     /// libuv calls back for what arrives.
     public var isReading: Bool { reading }
     private var reading = false
@@ -47,13 +50,14 @@ public protocol StreamOwner: AnyObject {
     /// Takes over a connected, non-blocking descriptor; on an error it is closed.
     public init(_ kind: Kind, _ descriptor: consuming Descriptor, loop: UVLoop, pool: UVChunkPool) throws(UVError) {
         self.pool = pool
+        self.kind = kind
         unsafe request = nil
         switch kind {
         case .tcp:
             try unsafe super.init(loop: loop, type: UV_TCP, call: "uv_tcp_init") { raw in
                 unsafe uv_tcp_init(loop.pointer, raw.assumingMemoryBound(to: uv_tcp_t.self))
             }
-        case .pipe:
+        case .pipe, .terminal:
             try unsafe super.init(loop: loop, type: UV_NAMED_PIPE, call: "uv_pipe_init") { raw in
                 unsafe uv_pipe_init(loop.pointer, raw.assumingMemoryBound(to: uv_pipe_t.self), 0)
             }
@@ -61,7 +65,7 @@ public protocol StreamOwner: AnyObject {
         let result: Int32
         switch kind {
         case .tcp: result = unsafe uv_tcp_open(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_tcp_t.self), descriptor.number)
-        case .pipe: result = unsafe uv_pipe_open(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_pipe_t.self), descriptor.number)
+        case .pipe, .terminal: result = unsafe uv_pipe_open(UnsafeMutableRawPointer(pointer).assumingMemoryBound(to: uv_pipe_t.self), descriptor.number)
         }
         guard result == 0 else {
             close()
@@ -151,7 +155,9 @@ public protocol StreamOwner: AnyObject {
 
     private func endReading(_ error: UVError?) {
         stopReading()
-        owner?.streamReadingEnded(error)
+        // What the controlling side of a terminal is told when nobody has the other one open any more.
+        let isHangUp = kind == .terminal && error?.code == UV_EIO.rawValue
+        owner?.streamReadingEnded(isHangUp ? nil : error)
     }
 
     // MARK: writing
@@ -203,6 +209,8 @@ public protocol StreamOwner: AnyObject {
 
     /// Ends the writing side: the peer sees the end of the stream. Nothing must be queued.
     public func shutdownWriting() throws(UVError) {
+        // A terminal's other side cannot be told.
+        if kind == .terminal { return }
         try Sockets.shutdownWriting(descriptor)
     }
 

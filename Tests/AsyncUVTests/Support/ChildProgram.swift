@@ -17,9 +17,7 @@ final class ChildProgram: @unchecked Sendable {
     }
 
     init(_ name: String, arguments: [String], descriptors: Int? = nil) throws {
-        let folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
-        let program = folder.appendingPathComponent(name).path
-        try #require(FileManager.default.isExecutableFile(atPath: program), "no executable \(program)")
+        let program = try ChildProgram.path(name)
         // A test run in the background has SIGINT ignored, and children inherit that.
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         let limit = descriptors.map { ["prlimit", "--nofile=\($0)"] } ?? []
@@ -27,6 +25,22 @@ final class ChildProgram: @unchecked Sendable {
         process.standardOutput = output
         process.standardError = errors
         try process.run()
+    }
+
+    /// A shell that runs `script`, in which `"$0"` is the program.
+    init(_ name: String, shell script: String) throws {
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = ["--default-signal=INT,TERM,PIPE", "sh", "-c", script, try ChildProgram.path(name)]
+        process.standardOutput = output
+        process.standardError = errors
+        try process.run()
+    }
+
+    private static func path(_ name: String) throws -> String {
+        let folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
+        let program = folder.appendingPathComponent(name).path
+        try #require(FileManager.default.isExecutableFile(atPath: program), "no executable \(program)")
+        return program
     }
 
     /// The next line of its standard output; nil at the end.
