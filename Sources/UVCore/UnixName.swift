@@ -1,3 +1,4 @@
+internal import CLibUV
 internal import Glibc
 
 /// What a Unix socket is bound to, as plain data: what the fence takes and gives instead of a `sockaddr_un`.
