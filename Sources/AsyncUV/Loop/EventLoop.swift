@@ -55,6 +55,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var madeDatagramMemory: DatagramMemory?
     private(set) var serialExecutor: LoopSerialExecutor!
 
+    /// What the bytes count against that streams have queued.
+    var budgetAccount = BudgetAccount(.process)
+
     // MARK: the turn
 
     var ready = RingQueue<ReadyEntry>(capacity: 64)

@@ -67,6 +67,8 @@ final class StreamCore: @unchecked Sendable {
     /// Tasks that wait for their turn to write, or for room; only the first one is woken.
     var writers = WaitList()
     var flushers = WaitList()
+    /// What it holds of a budget with a limit.
+    var charge: BudgetCharge?
     var isWriteClosed = false
     var isShutDown = false
     var writeError: UVError?
@@ -83,7 +85,11 @@ final class StreamCore: @unchecked Sendable {
     }
 
     func closedError(_ operation: String) -> LoopError {
-        LoopError(.closed, operation, on: "\(peer)", "this side has closed the stream")
+        if let charge, let verdict = charge.verdict {
+            charge.isUntold = false
+            return LoopError(.limitExceeded, operation, on: "\(peer)", verdict)
+        }
+        return LoopError(.closed, operation, on: "\(peer)", "this side has closed the stream")
     }
 
     // MARK: the end
@@ -104,6 +110,7 @@ final class StreamCore: @unchecked Sendable {
             }
         }
         closeNow()
+        if charge?.isUntold == true { throw closedError("close") }
         try throwUntoldLoss()
     }
 
@@ -155,6 +162,7 @@ extension StreamCore: StreamOwner {
     func streamWillClose() {
         phase = .closed
         transport = nil
+        charge?.streamClosed()
         endWriting = nil
         if let chunk = input.take(), !isLent { loop.chunks.give(chunk) }
         if let chunk = joined.take() { loop.chunks.give(chunk) }

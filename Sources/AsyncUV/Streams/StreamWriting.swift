@@ -7,7 +7,7 @@ extension StreamCore {
     /// Everything that needs no waiting. False: use `write`.
     func writeAtOnce(_ bytes: Span<UInt8>) throws -> Bool {
         try requireWritable("write")
-        guard writers.isEmpty && pending + bytes.count <= highWater else { return false }
+        guard writers.isEmpty && pending + bytes.count <= highWater && mayQueue(bytes.count, waits: false) else { return false }
         try admit(bytes)
         return true
     }
@@ -16,6 +16,7 @@ extension StreamCore {
         var offset = 0
         writers.append(task)
         defer {
+            if let charge, writers.first === task { charge.abandonTicket() }
             writers.remove(task)
             writers.first?.wake()
         }
@@ -30,8 +31,8 @@ extension StreamCore {
                 }
                 try admitPart(of: bytes, from: &offset)
                 if offset == bytes.count { return }
-                // The system took all there was: nothing is on its way that would wake this task.
-                if pending == 0 { continue }
+                // The system took all there was: nothing is on its way that would wake this task. Or the stream was closed to make room.
+                if pending == 0 && charge?.isWaiting != true || phase != .open { continue }
             }
             loop.outstanding += 1
             await task.park(.leave)
@@ -49,16 +50,25 @@ extension StreamCore {
         let rest = bytes.count - offset
         if rest == 0 { return }
         if rest <= highWater {
-            if pending + rest > highWater { return }
+            if pending + rest > highWater || !mayQueue(rest, waits: true) { return }
             try admit(span.extracting(offset..<bytes.count))
             offset = bytes.count
         } else {
             let part = highWater - pending
-            if part <= 0 { return }
+            if part <= 0 || !mayQueue(part, waits: true) { return }
             enqueue(span.extracting(offset..<(offset + part)))
             offset += part
             flushJoined()
         }
+    }
+
+    /// Whether the process's budget has room for so many bytes. If not, and the caller `waits`, the first writer is woken when it has.
+    private func mayQueue(_ count: Int, waits: Bool) -> Bool {
+        if charge == nil {
+            if !loop.budgetAccount.budget.isLimited { return true }
+            charge = BudgetCharge(self)
+        }
+        return charge?.take(count, waits: waits) ?? true
     }
 
     private func admit(_ bytes: Span<UInt8>) throws {
@@ -68,6 +78,7 @@ extension StreamCore {
                 enqueue(bytes.extracting(written..<bytes.count))
                 startWriting()
             }
+            charge?.settle(pending)
             return
         }
         enqueue(bytes)
@@ -108,6 +119,7 @@ extension StreamCore {
             let written = try chunk.withBytes { bytes throws(UVError) in try transport.tryWrite(bytes) }
             chunk.consume(written)
             pending -= written
+            charge?.settle(pending)
         } catch {
             fail(error)
             return
@@ -134,7 +146,10 @@ extension StreamCore {
 
     func outputWritten(_ chunk: UVChunk, _ error: UVError?) {
         inFlight = nil
-        if error == nil { pending -= chunk.count }
+        if error == nil {
+            pending -= chunk.count
+            charge?.settle(pending)
+        }
         loop.chunks.give(chunk)
         if let error {
             fail(error)
@@ -159,6 +174,7 @@ extension StreamCore {
         writeError = writeError ?? error
         if pending > 0 { hasUntoldLoss = true }
         pending = 0
+        charge?.settle(0)
         if let chunk = joined.take() { loop.chunks.give(chunk) }
         writers.wakeAll()
         flushers.wakeAll()
