@@ -142,6 +142,15 @@ func connects(_ listener: TCPListener) async throws {
         for _ in 0..<3 { try await LoopTask.yield() }
         hanging.cancel()
         do { try await hanging.value.abort() } catch is CancelledError {}
+        // Several attempts at a time.
+        let racing = LoopTask {
+            var options = TCPStream.ConnectOptions()
+            options.attemptDelay = .zero
+            return try await TCPStream.connect(host: "localhost", port: full.address.port, options: options)
+        }
+        for _ in 0..<3 { try await LoopTask.yield() }
+        racing.cancel()
+        do { try await racing.value.abort() } catch is CancelledError {}
     }
     say("connects: \(openDescriptors() - before) descriptors left")
     for filler in fillers { filler.abort() }

@@ -90,6 +90,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var suspended: [NativeTaskID: AnyLoopTask] = [:]
     /// Descriptors, pool jobs and other loops that are waited for: a virtual clock does not jump over them.
     var outstanding = 0
+    /// Waits for the network, which may be outside of the loop, or not.
+    var networkWaits = 0
     /// Native tasks that were started to run foreign code for a task of this loop.
     var foreignCalls = 0
     /// Plain Swift tasks that wait for something of this loop.

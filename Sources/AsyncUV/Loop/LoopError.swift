@@ -33,6 +33,8 @@ public struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
         public static let nameNotFound = Code("name not found")
         /// It could not be found out; later it may be possible.
         public static let temporaryFailure = Code("temporary failure")
+        /// The time that was given for it is over. The error of `withTimeout` is a ``TimeoutError``.
+        public static let timedOut = Code("timed out")
         /// A bounded queue has no room.
         public static let queueFull = Code("queue full")
         /// A queue has no item.

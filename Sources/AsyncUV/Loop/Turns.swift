@@ -56,7 +56,7 @@ extension EventLoop {
         uv.run(.noWait)
         timers.collectDue(timerIsDue)
         if hasWork { return true }
-        if outstanding > 0 || suspended.count + foreignCalls > plainWaiters {
+        if outstanding > 0 || (networkWaits > 0 && network.isOutside) || suspended.count + foreignCalls > plainWaiters {
             // Something outside will wake us. A foreign await that in turn waits for this loop (a child task that sleeps here) is not outside.
             uv.run(.once)
         } else if timers.armed > 0 {

@@ -7,6 +7,9 @@ package import UVCore
 ///
 /// All calls come on the loop's thread, and so does everything that is called back.
 package protocol Network: AnyObject, Sendable {
+    /// It acts by itself, so that a virtual clock must not jump while something is awaited of it. Not so a network whose own time is the loop's.
+    var isOutside: Bool { get }
+
     /// What names are looked up by, where a loop has not been given another.
     var resolver: any Resolver { get }
 

@@ -4,6 +4,7 @@ package import UVCore
 final class SystemNetwork: Network {
     static let shared = SystemNetwork()
 
+    var isOutside: Bool { true }
     var resolver: any Resolver { SystemResolver.shared }
 
     func connect(to remote: Endpoint, from local: Endpoint?, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {

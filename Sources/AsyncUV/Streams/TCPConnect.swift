@@ -15,16 +15,6 @@ extension TCPStream {
         let transport = try await connectedTransport(.ip(address), loop, task)
         return TCPStream(transport, peer: address, loop: loop, file: file, line: line)
     }
-
-    /// Connects to a host and a port.
-    ///
-    /// - Parameter host: an address in digits, or `localhost`, which is 127.0.0.1. Other names are not looked up.
-    /// - Cancellation, Throws: as ``connect(to:on:file:line:)``; `.invalidAddress`.
-    public static func connect(
-        host: String, port: Int, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
-    ) async throws -> TCPStream {
-        try await connect(to: SocketAddress(host: host, port: port), on: loop, file: file, line: line)
-    }
 }
 
 /// One attempt at one address: for all kinds of streams.
@@ -37,9 +27,9 @@ func connectedTransport(
         if let transport = try attempt.takeConnection() { return transport }
         try attempt.watch { task.wake() }
         while true {
-            loop.outstanding += 1
+            loop.networkWaits += 1
             await task.park(.leave)
-            loop.outstanding -= 1
+            loop.networkWaits -= 1
             try task.throwIfInterrupted()
             if let transport = try attempt.takeConnection() { return transport }
         }
@@ -50,19 +40,21 @@ func connectedTransport(
 
 private func connectError(_ error: UVError, _ remote: Endpoint) -> LoopError {
     if case .unix = remote { return UnixStream.connectError(error, remote) }
-    let advice: String
-    switch error.name {
-    case "ECONNREFUSED": advice = "nothing listens there"
-    case "ETIMEDOUT": advice = "no answer: the host is down, or something drops the packets"
-    case "ENETUNREACH", "EHOSTUNREACH": advice = "there is no route to that address"
-    case "EADDRNOTAVAIL": advice = "no local port is free, or the address is not one that can be reached"
-    case "EMFILE", "ENFILE": advice = "raise the limit of open descriptors (ulimit -n)"
-    case "EACCES", "EPERM": advice = "the system does not permit it: a firewall, or a broadcast address"
-    case "EAFNOSUPPORT": advice = "this machine has no such addresses"
-    default: advice = ""
-    }
-    var result = LoopError(error, "connect", on: "\(remote)", advice: advice)
+    var result = LoopError(error, "connect", on: "\(remote)", advice: connectAdvice(error))
     // There was no connection yet that could have been lost.
     if result.code == .connectionLost { result.code = .system }
     return result
+}
+
+func connectAdvice(_ error: UVError) -> String {
+    switch error.name {
+    case "ECONNREFUSED": "nothing listens there"
+    case "ETIMEDOUT": "no answer: the host is down, or something drops the packets"
+    case "ENETUNREACH", "EHOSTUNREACH": "there is no route to that address"
+    case "EADDRNOTAVAIL": "no local port is free, or the address is not one that can be reached"
+    case "EMFILE", "ENFILE": "raise the limit of open descriptors (ulimit -n)"
+    case "EACCES", "EPERM": "the system does not permit it: a firewall, or a broadcast address"
+    case "EAFNOSUPPORT": "this machine has no such addresses"
+    default: ""
+    }
 }

@@ -175,12 +175,12 @@ import UVCore
             for _ in 0..<100 { try await LoopTask.yield() }
             let waiting = clients.filter { !$0.isDone }
             #expect(!waiting.isEmpty)
-            #expect(loop.outstanding == waiting.count)
+            #expect(loop.networkWaits == waiting.count)
             for client in waiting {
                 client.cancel()
                 await #expect(throws: CancelledError.self) { try await client.value }
             }
-            #expect(loop.outstanding == 0)
+            #expect(loop.networkWaits == 0)
             for client in clients where !waiting.contains(where: { $0 === client }) { try await client.value.abort() }
             listener.close()
             for _ in 0..<200 { try await LoopTask.yield() }

@@ -8,10 +8,11 @@ import UVCore
 @discardableResult
 func withLoop<Value: Sendable>(
     clock: EventLoop.Clock = .virtual,
+    network: any Network = SystemNetwork.shared,
     sourceLocation: SourceLocation = #_sourceLocation,
     _ body: @escaping @Sendable () async throws -> Value
 ) async throws -> Value {
-    let loop = try EventLoop(clock: clock)
+    let loop = try EventLoop(clock: clock, network: network)
     loop.setReportHandler { Issue.record("unexpected report: \($0)", sourceLocation: sourceLocation) }
     let task = LoopTask(name: "test", on: loop) { try await body() }
     return try await onOwnThread {
