@@ -8,8 +8,8 @@ project_files() {
 }
 
 format_lint() {
-    if ! swift format lint --strict --recursive Sources Tests; then
-        echo "repair with: swift format --in-place --recursive Sources Tests"
+    if ! swift format lint --strict --recursive Sources Tests Fuzz/Package.swift Fuzz/Sources; then
+        echo "repair with: swift format --in-place --recursive Sources Tests Fuzz/Sources"
         return 1
     fi
     echo "$(project_files '*.swift' | wc -l) files"

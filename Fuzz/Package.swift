@@ -1,0 +1,20 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package of its own: who depends on AsyncUV builds nothing of this, and it is built with a sanitizer (scripts/fuzz).
+//
+// A new target is a folder Sources/FuzzX, a line below, and some files in Corpus/FuzzX for a start.
+let targets = ["FuzzAddresses": ["AsyncUV"]]
+
+let package = Package(
+    name: "Fuzz",
+    products: targets.keys.sorted().map { .executable(name: $0, targets: [$0]) },
+    dependencies: [.package(name: "AsyncUV", path: "..")],
+    targets: [
+        .target(name: "FuzzDriver"),
+        .target(name: "FuzzSupport", dependencies: ["FuzzDriver"]),
+    ]
+        + targets.sorted { $0.key < $1.key }.map { name, products in
+            .executableTarget(name: name, dependencies: ["FuzzSupport"] + products.map { .product(name: $0, package: "AsyncUV") })
+        }
+)
