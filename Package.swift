@@ -35,6 +35,8 @@ let package = Package(
             name: "EchoServer", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
         .executableTarget(name: "LineChat", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/LineChat", swiftSettings: strict),
         .executableTarget(name: "TCPProxy", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/TCPProxy", swiftSettings: strict),
+        .executableTarget(
+            name: "DNSForwarder", dependencies: ["AsyncUV", "DNSMessages", "ExampleSupport"], path: "Sources/Examples/DNSForwarder", swiftSettings: strict),
         .target(name: "DNSMessages", path: "Sources/Examples/DNSMessages", swiftSettings: strict),
         .target(name: "ConformanceKit", dependencies: ["AsyncUV"], path: "Sources/Examples/ConformanceKit", swiftSettings: strict),
         .executableTarget(name: "conformance", dependencies: ["ConformanceKit"], path: "Sources/Examples/conformance", swiftSettings: strict),
@@ -42,7 +44,11 @@ let package = Package(
         .executableTarget(name: "bench", dependencies: ["AsyncUV"], path: "Sources/Benchmarks", swiftSettings: strict),
 
         .testTarget(name: "UVCoreTests", dependencies: ["UVCore"], swiftSettings: strict),
-        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "TerminalProbe", "EchoServer", "LineChat", "TCPProxy"], swiftSettings: strict),
+        .testTarget(
+            name: "AsyncUVTests",
+            dependencies: [
+                "AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "TerminalProbe", "EchoServer", "LineChat", "TCPProxy", "DNSForwarder", "DNSMessages",
+            ], swiftSettings: strict),
         .testTarget(name: "DNSMessagesTests", dependencies: ["DNSMessages"], swiftSettings: strict),
         .executableTarget(name: "SignalProbe", dependencies: ["AsyncUV"], path: "Tests/SignalProbe", swiftSettings: strict),
         .executableTarget(name: "TerminalProbe", dependencies: ["AsyncUV"], path: "Tests/TerminalProbe", swiftSettings: strict),

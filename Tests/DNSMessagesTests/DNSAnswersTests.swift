@@ -64,11 +64,11 @@ import Testing
     // MARK: answers
 
     @Test func anAnswerHasTheClientsIdAndSpelling() throws {
-        let asked = try query("wWw.eXample.org", flags: [.recursionDesired])
+        let asked = try query("wWw.eXample.org", flags: [.checkingDisabled])
         let original = try DNSMessage(sampleAnswer().encoded())
         let answer = try DNSMessage(original.answering(asked, limit: 65_535))
         #expect(answer.header.id == 0x1234)
-        #expect(answer.header.flags == [.response, .recursionDesired, .recursionAvailable])
+        #expect(answer.header.flags == [.response, .checkingDisabled, .recursionAvailable])
         #expect(answer.questions.first?.name.description == "wWw.eXample.org.")
         // Through a pointer to the question.
         #expect(try answer.name(of: answer.records[0]).description == "wWw.eXample.org.")
@@ -86,6 +86,16 @@ import Testing
         #expect(cut.questions == asked.questions)
         #expect(cut.records.map(\.type) == [.opt])
         #expect(cut.extensions?.wantsDNSSEC == true)
+    }
+
+    @Test func theOptionsOfATruncatedAnswerAreCutOffToo() throws {
+        var bytes = try sampleAnswer().encoded()
+        bytes.replaceSubrange(bytes.count - 2..<bytes.count, with: [0x04, 0x04, 0, 15, 0x04, 0] + [UInt8](repeating: 0, count: 1024))
+        let original = try DNSMessage(bytes)
+        #expect(try original.data(of: #require(original.records.last)).count == 1028)
+        let cut = original.answering(try query("www.example.org", extensions: DNSExtensions(payloadSize: 512)), limit: 512)
+        #expect(cut.count == 33 + 11)
+        #expect(try DNSMessage(cut).extensions == DNSExtensions(payloadSize: 1232, wantsDNSSEC: true))
     }
 
     @Test func theLimitIsWhatTheClientTakesAndNoNetworkBreaksIntoPieces() throws {

@@ -13,6 +13,7 @@ is_installed() {
     case $1 in
         libuv1-dev) [ -e /usr/include/uv.h ] || { command -v pkg-config >/dev/null && pkg-config --exists libuv; } ;;
         netcat-openbsd) command -v nc >/dev/null ;;
+        bind9-dnsutils) command -v dig >/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }

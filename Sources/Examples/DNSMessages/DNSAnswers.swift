@@ -1,14 +1,15 @@
 // What becomes of an answer on its way to a client.
 
 extension DNSMessage {
-    /// This answer as the answer to a client's query: with its id, with the question as the client has spelled it, in at most `limit` bytes. One that is larger goes
+    /// This answer as the answer to a client's query: with its id and flags, with the question as the client has spelled it, in at most `limit` bytes. One that is larger goes
     /// without its records and marked as truncated: then the client asks again by TCP.
     public func answering(_ query: DNSMessage, limit: Int) -> [UInt8] {
         var answer = self
         var header = header
         header.id = query.header.id
         // The server at the other end may be responsible for the name; this one is not.
-        header.flags = header.flags.subtracting(.authoritative).union([.response, .recursionAvailable])
+        header.flags = header.flags.subtracting([.authoritative, .recursionDesired, .checkingDisabled])
+            .union([.response, .recursionAvailable]).union(query.header.flagsToReturn)
         answer.header = header
         // A message's first name cannot be compressed, so that names which are equal are equally long.
         let question = DNSHeader.size..<questionsEnd
@@ -25,8 +26,9 @@ extension DNSMessage {
         result.put16(header.word, at: 2)
         for offset in [6, 8, 10] { result.put16(0, at: offset) }
         if let opt {
+            // Without its options, which may be many.
             result.put16(1, at: 10)
-            result += bytes[opt.begin..<opt.data.upperBound]
+            result += bytes[opt.begin..<opt.data.lowerBound - 2] + [0, 0]
         }
         return result
     }
@@ -39,7 +41,7 @@ extension DNSMessage {
 
     /// The answer to this query that nothing comes of it.
     public func refusal(_ code: DNSCode) -> [UInt8] {
-        var draft = DNSMessage.draft(of: header, code)
+        var draft = DNSDraft(DNSMessage.header(of: header, code))
         if questions.count == 1 { draft.questions = questions }
         if extensions != nil { draft.extensions = DNSExtensions(payloadSize: DNSQuery.payloadSize, codeHigh: code.rawValue >> 4) }
         // One question and one OPT record fit always.
@@ -49,15 +51,18 @@ extension DNSMessage {
     /// The answer to what is no query, but begins like one.
     public static func refusal(_ header: DNSHeader, _ code: DNSCode) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: DNSHeader.size)
-        let answer = draft(of: header, code).header
+        let answer = DNSMessage.header(of: header, code)
         bytes.put16(answer.id, at: 0)
         bytes.put16(answer.word, at: 2)
         return bytes
     }
 
-    private static func draft(of header: DNSHeader, _ code: DNSCode) -> DNSDraft {
-        let copied = header.flags.intersection([.recursionDesired, .checkingDisabled])
-        let flags = copied.union([.response, .recursionAvailable])
-        return DNSDraft(DNSHeader(id: header.id, flags: flags, operation: header.operation, code: code))
+    private static func header(of query: DNSHeader, _ code: DNSCode) -> DNSHeader {
+        DNSHeader(id: query.id, flags: query.flagsToReturn.union([.response, .recursionAvailable]), operation: query.operation, code: code)
     }
+}
+
+extension DNSHeader {
+    /// What a query's answer has as well.
+    fileprivate var flagsToReturn: DNSFlags { flags.intersection([.recursionDesired, .checkingDisabled]) }
 }

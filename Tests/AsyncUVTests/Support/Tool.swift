@@ -13,7 +13,11 @@ final class Tool: @unchecked Sendable {
     ///   - input: a file to read from.
     ///   - output: a folder for a file with what it prints; nil for nowhere.
     ///   - isRead: false if nobody takes what it prints, so that it takes no more from its peer.
-    init(_ name: String, _ arguments: String..., input: String, output: URL? = nil, isRead: Bool = true) throws {
+    convenience init(_ name: String, _ arguments: String..., input: String, output: URL? = nil, isRead: Bool = true) throws {
+        try self.init(name, arguments: arguments, input: input, output: output, isRead: isRead)
+    }
+
+    init(_ name: String, arguments: [String], input: String, output: URL? = nil, isRead: Bool = true) throws {
         outputPath = output?.appendingPathComponent(UUID().uuidString).path ?? "/dev/null"
         process.executableURL = URL(fileURLWithPath: "/usr/bin/\(name)")
         process.arguments = arguments
