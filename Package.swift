@@ -34,6 +34,7 @@ let package = Package(
         .executableTarget(
             name: "EchoServer", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/EchoServer", swiftSettings: strict),
         .executableTarget(name: "LineChat", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/LineChat", swiftSettings: strict),
+        .executableTarget(name: "UnixEcho", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/UnixEcho", swiftSettings: strict),
         .executableTarget(name: "TCPProxy", dependencies: ["AsyncUV", "ExampleSupport"], path: "Sources/Examples/TCPProxy", swiftSettings: strict),
         .executableTarget(
             name: "DNSForwarder", dependencies: ["AsyncUV", "DNSMessages", "ExampleSupport"], path: "Sources/Examples/DNSForwarder", swiftSettings: strict),

@@ -2,25 +2,13 @@
 import AsyncUV
 import ExampleSupport
 
-func echo(_ stream: TCPStream) async throws {
-    do {
-        while let bytes = try await stream.read() { try await stream.write(bytes) }
-        try await stream.close()
-    } catch {
-        stream.abort()
-        // A client that went away is none of the server's errors.
-        if (error as? LoopError)?.code != .connectionLost { throw error }
-    }
-}
-
 let options = Options("EchoServer --port PORT [--host ADDRESS]")
 let host = options.text("--host") ?? "127.0.0.1", port = options.port()
+
 options.run {
-    let listener = try TCPListener.listen(host: host, port: port)
-    defer { listener.close() }
-    try options.say("listening on \(listener.address)")
-    while true {
-        let stream = try await listener.accept()
-        LoopTask(name: "echo \(stream.peerAddress)") { try await echo(stream) }
+    let server = try await TCPServer.listen(host: host, port: port, name: "echo") { stream in
+        while let bytes = try await stream.read() { try await stream.write(bytes) }
     }
+    for address in server.addresses { try options.say("listening on \(address)") }
+    try await server.run()
 }

@@ -23,19 +23,10 @@ func chat(_ stream: TCPStream, in room: LoopBound<Room>) async throws {
 }
 
 options.run {
-    let listener = try TCPListener.listen(host: host, port: port)
-    defer { listener.close() }
-    try options.say("listening on \(listener.address)")
     let room = try LoopBound(Room())
-    while true {
-        let stream = try await listener.accept()
-        LoopTask(name: "chat \(stream.peerAddress)") {
-            do {
-                try await chat(stream, in: room)
-                try await stream.close()
-            } catch {
-                stream.abort()
-            }
-        }
+    let server = try await TCPServer.listen(host: host, port: port, name: "chat", maximumConnections: clients, closeTimeout: .seconds(5)) { stream in
+        try await chat(stream, in: room)
     }
+    for address in server.addresses { try options.say("listening on \(address)") }
+    try await server.run()
 }

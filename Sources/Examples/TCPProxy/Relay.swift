@@ -6,19 +6,9 @@ func relay(_ client: TCPStream, _ server: TCPStream) async throws {
         try group.addTask(name: "to \(server.peerAddress)") { try await pass(from: client, to: server) }
         try group.addTask(name: "to \(client.peerAddress)") { try await pass(from: server, to: client) }
     }
-    try await server.close()
-    try await client.close()
 }
 
 private func pass(from source: TCPStream, to target: TCPStream) async throws {
     try await source.copy(to: target)
     try target.closeWrite()
-}
-
-extension Error {
-    /// One side went away in the middle: nobody is left who could be told.
-    var isLostConnection: Bool {
-        if let group = self as? TaskGroupError { return group.errors.allSatisfy(\.isLostConnection) }
-        return (self as? LoopError)?.code == .connectionLost
-    }
 }

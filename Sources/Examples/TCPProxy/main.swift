@@ -36,20 +36,16 @@ func serve(_ client: TCPStream, _ balancer: LoopBound<Balancer>) async throws {
     do {
         for stream in [client, server] { try stream.setKeepAlive() }
         try await relay(client, server)
+        try await server.close()
     } catch {
-        client.abort()
         server.abort()
-        if !error.isLostConnection { throw error }
+        throw error
     }
 }
 
 options.run {
-    let listener = try TCPListener.listen(at: places[0])
-    defer { listener.close() }
-    try options.say("listening on \(listener.address)")
     let balancer = try LoopBound(Balancer(backends))
-    while true {
-        let stream = try await listener.accept()
-        LoopTask(name: "proxy \(stream.peerAddress)") { try await serve(stream, balancer) }
-    }
+    let server = try TCPServer.listen(at: places, name: "proxy", maximumConnections: clients) { client in try await serve(client, balancer) }
+    for address in server.addresses { try options.say("listening on \(address)") }
+    try await server.run()
 }

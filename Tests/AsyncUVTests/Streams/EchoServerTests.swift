@@ -136,11 +136,11 @@ import Testing
             (["--help"], 64, "unknown option '--help'; usage"),
             (["8080"], 64, "unknown option '8080'; usage"),
             (["--port", "0", "--host"], 64, "--host needs a value"),
-            (["--port", "0", "--host", ""], 1, "SocketAddress '': not an IP address: give one in digits"),
-            (["--port", "0", "--host", "example.com"], 1, "SocketAddress 'example.com': not an IP address: give one in digits"),
-            (["--port", "0", "--host", "127.0.0.1:80"], 1, "SocketAddress '127.0.0.1:80': not an IP address"),
+            (["--port", "0", "--host", ""], 1, "resolve '': a host has a name, or an address in digits"),
+            (["--port", "0", "--host", "nosuch.invalid"], 1, "resolve nosuch.invalid:0: "),
+            (["--port", "0", "--host", "127.0.0.1:80"], 1, "resolve '127.0.0.1:80': no name has : in it"),
             (["--port", "0", "--host", "192.0.2.1"], 1, "listen 192.0.2.1:0: address not available (EADDRNOTAVAIL); no interface"),
-            (["--port", "0", "--host", "fe80::1%nosuch"], 1, "SocketAddress 'fe80::1%nosuch': not an IP address"),
+            (["--port", "0", "--host", "fe80::1%nosuch"], 1, "resolve 'fe80::1%nosuch': no name has : in it"),
         ] as [([String], Int32, String)])
     func badArgumentsGetAnAnswer(arguments: [String], expected: Int32, message: String) async throws {
         let (lines, errors, status) = try await onOwnThread { try ChildProgram("EchoServer", arguments: arguments).end() }

@@ -377,14 +377,15 @@ func reports() throws -> Log {
     @Test func aHandlerThatRefusesEverythingIsReportedAndLeftBehind() async throws {
         try await withLoop(clock: .system) {
             let log = try reports()
-            let never = try Event(), server = try serve { _ in
-                while true {
-                    do {
-                        try await never.wait()
-                        return
-                    } catch {}
+            let never = try Event(),
+                server = try serve { _ in
+                    while true {
+                        do {
+                            try await never.wait()
+                            return
+                        } catch {}
+                    }
                 }
-            }
             let client = try await server.client()
             try await server.shutDown(grace: .milliseconds(10), cleanup: .milliseconds(10))
             #expect(log.entries.count == 1 && log.entries.first?.contains("has not ended") == true, "\(log.entries)")
