@@ -49,6 +49,13 @@ struct NativeTaskID: Hashable {
         bits = unsafe unsafeBitCast(job, to: UInt.self)
     }
 
+    /// Cancels the native task. Only between its first step and its last: so long the runtime keeps it, and after that the address may be anybody's.
+    func cancel() {
+        guard bits != 0 else { return }
+        // SAFETY: as above, and see the condition, which `CancellationState` keeps: it asks for this while the task is suspended in foreign code.
+        unsafe unsafeBitCast(bits, to: UnsafeCurrentTask.self).cancel()
+    }
+
     /// The native task that runs on this thread; `none` outside of one.
     static var current: NativeTaskID {
         // SAFETY: as above; UnsafeCurrentTask is a single pointer.

@@ -9,6 +9,8 @@ struct Resumption: Sendable {
     private let continuation: UnsafeContinuation<Bool, Never>
 
     /// Suspends the calling native task until `resume` is called.
+    @inline(__always)
+    @discardableResult
     static func suspend(_ body: (Resumption) -> Void) async -> Bool {
         unsafe await withUnsafeContinuation { unsafe body(Resumption(continuation: $0)) }
     }

@@ -4,15 +4,15 @@ internal import UVCore
 final class SystemTimers: TimerSource {
     private let loop: UVLoop
     private let origin = UVLoop.hrtime()
-    /// One closure for all timers: it is called with the one that fired.
-    private var onFire: (UVTimer) -> Void = { _ in }
+    /// The same for all timers: it is called with the one that fired.
+    private var onFire = UVTimer.Action { _ in }
     private(set) var armed = 0
     /// Armed with a deadline that had passed: due in the next turn, whether it polls or not.
     private var passed: [TimerSlot] = []
 
     init(loop: UVLoop, fire: @escaping (TimerSlot) -> Void) {
         self.loop = loop
-        onFire = { [unowned self] uv in
+        onFire = UVTimer.Action { [unowned self] uv in
             guard let timer = uv.context as? TimerSlot else { return }
             armed -= 1
             fire(timer)
@@ -32,7 +32,7 @@ final class SystemTimers: TimerSource {
             uv = existing
         } else {
             do {
-                uv = try UVTimer(loop: loop, onFire: onFire)
+                uv = try UVTimer(loop: loop, action: onFire)
             } catch {
                 // uv_timer_init cannot fail in any libuv there is; if one did, the timer is due at once rather than never.
                 pass(timer)

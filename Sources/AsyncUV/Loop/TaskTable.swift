@@ -1,7 +1,7 @@
 /// Tasks that are not done, each held until it is. A task knows its place.
 struct TaskTable {
     private var places: [AnyLoopTask?] = []
-    private var free: [Int] = []
+    private var free: [Int32] = []
     private(set) var count = 0
 
     /// Oldest first.
@@ -10,9 +10,9 @@ struct TaskTable {
     mutating func insert(_ task: AnyLoopTask) {
         if let index = free.popLast() {
             task.tableIndex = index
-            places[index] = task
+            places[Int(index)] = task
         } else {
-            task.tableIndex = places.count
+            task.tableIndex = Int32(places.count)
             places.append(task)
         }
         count += 1
@@ -21,7 +21,7 @@ struct TaskTable {
     /// False if it is not in the table.
     mutating func remove(_ task: AnyLoopTask) -> Bool {
         guard task.tableIndex >= 0 else { return false }
-        places[task.tableIndex] = nil
+        places[Int(task.tableIndex)] = nil
         free.append(task.tableIndex)
         task.tableIndex = -1
         count -= 1

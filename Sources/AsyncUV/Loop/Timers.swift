@@ -2,7 +2,7 @@ internal import UVCore
 
 /// A timer that was started: one run of a pooled slot. When that run is over the slot may be anybody's, so that who holds a `LoopTimer` for longer can do no harm with it.
 struct LoopTimer {
-    fileprivate let slot: TimerSlot
+    let slot: TimerSlot
     fileprivate let sequence: UInt64
 
     /// This run is not over, and libuv says that it would fire.
@@ -20,13 +20,18 @@ final class TimerSlot {
 
     enum State { case idle, armed, due }
 
-    var state = State.idle
     var action = Action.none
+    // Here, in the room that the action leaves: with a pool and many sleepers, small matters.
+    var state = State.idle
+    /// The clock's place for it: in the virtual clock's heap, or among the system clock's timers that had passed when they were armed. Less than 0: in neither.
+    var place: Int32 = -1
     var deadline = LoopInstant(nanoseconds: 0)
     /// Tells the runs of a slot apart, and breaks ties: equal deadlines fire first in, first out.
     var sequence: UInt64 = 0
-    /// The clock's place for it: in the virtual clock's heap, or among the system clock's timers that had passed when they were armed. Less than 0: in neither.
-    var heapIndex = -1
+    var heapIndex: Int {
+        get { Int(place) }
+        set { place = Int32(newValue) }
+    }
     /// The system clock's side.
     var uv: UVTimer?
 
@@ -75,8 +80,11 @@ extension EventLoop {
 
     /// The timer will do nothing any more; if it was armed, libuv has let go of it when this returns. Of one that has fired or was stopped this does nothing.
     func stopTimer(_ timer: LoopTimer) {
-        guard timer.slot.sequence == timer.sequence else { return }
-        let timer = timer.slot
+        if timer.slot.sequence == timer.sequence { stop(timer.slot) }
+    }
+
+    /// For who knows that the slot's present run is its own.
+    func stop(_ timer: TimerSlot) {
         switch timer.state {
         case .idle: return
         case .armed:

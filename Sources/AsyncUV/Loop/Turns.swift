@@ -105,6 +105,7 @@ extension EventLoop {
     /// Resumes a task of ours: its continuation enqueues its job, which is taken as a hop and runs here.
     private func resume(_ task: AnyLoopTask) {
         guard let resumption = task.resumption.take() else { return }
+        task.undo = .none
         task.cancellation.resume()
         current = task
         runningJob = task.nativeID
@@ -131,7 +132,7 @@ extension EventLoop {
         guard task.cancellation.phase == .running else { return }
         task.cancellation.enterForeign()
         suspended[task.nativeID] = task
-        if task.cancellation.pending != nil { task.native?.cancel() }
+        if task.cancellation.pending != nil { task.nativeID.cancel() }
     }
 
     func drainInbox() {

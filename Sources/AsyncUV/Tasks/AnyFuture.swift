@@ -11,9 +11,11 @@ public class AnyFuture: @unchecked Sendable {
 
     /// The loop that it is bound to.
     public final let loop: EventLoop
-    @usableFromInline final let status = Atomic<UInt8>(0)
+    // Small ones together and behind the others: a task that sleeps is as large as what stands here and in its subclass.
     /// The failure, or the CancelledError, of a future that is done.
     private(set) final var storedError: (any Error)?
+    private final var waiters = Waiters.nobody
+    @usableFromInline final let status = Atomic<UInt8>(0)
     /// Nobody has looked at the failure, and nobody else has taken it over. Atomic, because tasks of several threads may fetch it at once.
     final var reportsError: Bool {
         get { unfetched.load(ordering: .relaxed) }
@@ -22,7 +24,6 @@ public class AnyFuture: @unchecked Sendable {
     private final let unfetched = Atomic<Bool>(false)
     /// A shield around it was cancelled: its error is reported as soon as it comes.
     final var lostShield = false
-    private final var waiters = Waiters()
 
     init(loop: EventLoop) { self.loop = loop }
 
@@ -122,8 +123,8 @@ public class AnyFuture: @unchecked Sendable {
 
     private final func settle(_ status: UInt8) {
         self.status.store(status, ordering: .releasing)
-        var waiters = waiters
-        self.waiters = Waiters()
+        let waiters = waiters
+        self.waiters = .nobody
         waiters.schedule(self)
     }
 
@@ -201,46 +202,58 @@ public final class DoneCallback: @unchecked Sendable {
     }
 }
 
-/// Who is told when a future is done, in the order of registration; mostly nobody or one.
-private struct Waiters {
-    enum Waiter {
-        case task(AnyLoopTask)
-        case callback(DoneCallback)
+/// Who is told when a future is done, in the order of registration; mostly nobody or one, and for these it is one pointer.
+private enum Waiters {
+    case nobody
+    case task(AnyLoopTask)
+    case callback(DoneCallback)
+    /// Two or more, or what is left of so many. None of them is a `several`.
+    case several([Waiters])
+
+    var isEmpty: Bool {
+        switch self {
+        case .nobody: true
+        case .several(let waiters): waiters.isEmpty
+        case .task, .callback: false
+        }
     }
 
-    private var first: Waiter?
-    private var rest: [Waiter] = []
+    mutating func append(_ waiter: Waiters) {
+        switch self {
+        case .nobody: self = waiter
+        case .task, .callback: self = .several([self, waiter])
+        case .several(var waiters):
+            // Out of the way first, or the array would be copied.
+            self = .nobody
+            waiters.append(waiter)
+            self = .several(waiters)
+        }
+    }
 
-    var isEmpty: Bool { first == nil }
-
-    mutating func append(_ waiter: Waiter) {
-        if first == nil { first = waiter } else { rest.append(waiter) }
+    private func isCallback(_ callback: DoneCallback) -> Bool {
+        if case .callback(let other) = self { return other === callback }
+        return false
     }
 
     mutating func remove(_ callback: DoneCallback) -> Bool {
-        func matches(_ waiter: Waiter) -> Bool {
-            if case .callback(let other) = waiter { return other === callback }
-            return false
-        }
-        if let first, matches(first) {
-            self.first = rest.isEmpty ? nil : rest.removeFirst()
+        if case .several(var waiters) = self {
+            guard let index = waiters.firstIndex(where: { $0.isCallback(callback) }) else { return false }
+            self = .nobody
+            waiters.remove(at: index)
+            self = .several(waiters)
             return true
         }
-        guard let index = rest.firstIndex(where: matches) else { return false }
-        rest.remove(at: index)
+        guard isCallback(callback) else { return false }
+        self = .nobody
         return true
     }
 
-    mutating func schedule(_ future: AnyFuture) {
-        guard let first else { return }
-        Waiters.schedule(first, future)
-        for waiter in rest { Waiters.schedule(waiter, future) }
-    }
-
-    private static func schedule(_ waiter: Waiter, _ future: AnyFuture) {
-        switch waiter {
+    func schedule(_ future: AnyFuture) {
+        switch self {
+        case .nobody: return
         case .task(let task): task.wake()
         case .callback(let callback): future.loop.ready.append(.doneCallback(callback, future))
+        case .several(let waiters): for waiter in waiters { waiter.schedule(future) }
         }
     }
 }

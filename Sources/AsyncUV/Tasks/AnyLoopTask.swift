@@ -4,25 +4,26 @@ internal import UVCore
 public class AnyLoopTask: AnyFuture, @unchecked Sendable {
     // Sendable: as AnyFuture; the name has a lock of its own.
 
+    // In this order, which leaves no gaps: what is small stands behind what is not a multiple of eight bytes.
+    /// Place in the loop's table of unfinished tasks.
+    final var tableIndex: Int32 = -1
     /// Where the task stands and which requests there are; see the struct.
     final var cancellation = CancellationState()
+    /// Where the task was created.
+    private final let lineNumber: UInt32
+    final var line: Int { Int(lineNumber) }
+    final let file: String
     /// How to end the wait that the task is in.
     final var undo = Undo.none
-    final var resumption: Resumption?
-    /// The native task: its identity from its first step on, and the handle until it is done.
+    /// The native task, from its first step on.
     final var nativeID = NativeTaskID.none
-    final var native: Task<Void, Never>?
-    /// Place in the loop's table of unfinished tasks, and age.
-    final var tableIndex = -1
+    /// Its age.
     final let number: UInt64
     /// Links of the one waiters' list that a parked task can be in.
     final var nextWaiter: AnyLoopTask?
     final var previousWaiter: AnyLoopTask?
-
     private final var givenName: String?
-    /// Where the task was created.
-    final let file: String
-    final let line: Int
+    final var resumption: Resumption?
 
     /// - Parameter loop: by default the caller's. Where there is none, the task gets one that is closed: see `announce`.
     @usableFromInline
@@ -30,7 +31,7 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
         givenName = name
         number = EventLoop.nextTaskNumber()
         self.file = file
-        self.line = line
+        lineNumber = UInt32(clamping: line)
         super.init(loop: loop ?? EventLoop.current ?? EventLoop.preferred ?? EventLoop.none)
     }
 
@@ -80,7 +81,7 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
         }
         switch action {
         case .refuse, .remember: return
-        case .cancelNative: task.native?.cancel()
+        case .cancelNative: task.nativeID.cancel()
         case .undo: task.interrupt(origin)
         }
     }
@@ -91,7 +92,7 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
         case .none:
             cancellation.notInterrupted(by: origin)
         case .timer(let timer):
-            loop.stopTimer(timer)
+            loop.stop(timer)
             cancellation.interrupted(by: origin)
             loop.ready.append(.wake(self))
         case .leave:
@@ -101,7 +102,7 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
         case .future(let future):
             if !future.requestCancel(origin) { cancellation.notInterrupted(by: origin) }
         case .forward(let forward):
-            if !forward(origin) { cancellation.notInterrupted(by: origin) }
+            if !forward.body(origin) { cancellation.notInterrupted(by: origin) }
         }
     }
 
@@ -129,25 +130,7 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
     }
 
     @usableFromInline
-    final func started(_ native: Task<Void, Never>, _ start: TaskStart) {
-        adopt(native)
-        loop.finishStart(start)
-    }
-
-    /// Takes the handle of the native task, by which a cancellation reaches foreign code. From another thread the task may be running, or done, by now.
-    private final func adopt(_ native: Task<Void, Never>) {
-        if loop.isOwner {
-            if !isDone { self.native = native }
-            return
-        }
-        // Refused by a loop that was closed meanwhile: then the task will not run.
-        _ = loop.inbox.post(
-            .immediate { [self] in
-                if isDone { return }
-                self.native = native
-                if cancellation.phase == .foreign && cancellation.pending != nil { native.cancel() }
-            })
-    }
+    final func started(_ start: TaskStart) { loop.finishStart(start) }
 
     /// First step, inside the native task. False if the body must not run.
     @usableFromInline
@@ -192,24 +175,29 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
     @discardableResult
     private final func end() -> CancelOrigin? {
         let origin = cancellation.finish()
-        native = nil
         loop.remove(self)
         return origin
     }
 }
 
-/// How `cancel()` ends a wait: brought along by the wait itself, so that none can be forgotten.
+/// How `cancel()` ends a wait: brought along by the wait itself, so that none can be forgotten. One pointer, because every task has one.
 enum Undo {
     /// Nothing to undo: a yield, which is over in the next turn.
     case none
-    /// Stop the timer.
-    case timer(LoopTimer)
+    /// Stop the timer, which is this wait's own as long as the task is parked.
+    case timer(TimerSlot)
     /// Leave a waiters' list.
     case leave
     /// Cancel what is waited for; the wait ends as that ends.
     case future(AnyFuture)
     /// As `future`, by a closure: false if it came too late.
-    case forward((CancelOrigin) -> Bool)
+    case forward(Forward)
+
+    final class Forward {
+        let body: (CancelOrigin) -> Bool
+
+        init(_ body: @escaping (CancelOrigin) -> Bool) { self.body = body }
+    }
 }
 
 extension AnyLoopTask {

@@ -111,15 +111,16 @@ extension AnyLoopTask {
         home.outstanding += 1
         let forwarding = Forwarding()
         await park(
-            .forward { origin in
-                // Done: the news is on its way.
-                if future.isDone { return false }
-                let posted = future.loop.inbox.post(
-                    .call { if future.requestCancel(origin) { forwarding.accepted.store(true, ordering: .releasing) } })
-                if posted { forwarding.request = forwarding.request ?? origin }
-                // Of a loop that was closed there will be no news.
-                return posted || (!future.isDone && relay.complete(cancelled: CancelledError(origin)))
-            })
+            .forward(
+                Undo.Forward { origin in
+                    // Done: the news is on its way.
+                    if future.isDone { return false }
+                    let posted = future.loop.inbox.post(
+                        .call { if future.requestCancel(origin) { forwarding.accepted.store(true, ordering: .releasing) } })
+                    if posted { forwarding.request = forwarding.request ?? origin }
+                    // Of a loop that was closed there will be no news.
+                    return posted || (!future.isDone && relay.complete(cancelled: CancelledError(origin)))
+                }))
         home.outstanding -= 1
         try relay.throwStoredError()
         // A request that was accepted there is the future's; one that came too late is thrown here after all. The news comes after the acceptance.

@@ -1,6 +1,8 @@
 /// Where a task stands, and what becomes of a request to cancel it. Plain data without a loop: all of asyncio's rules about when
 /// a request is delivered are settled here, and tested here.
-struct CancellationState {
+///
+/// Not copyable, because a copy would share the record.
+struct CancellationState: ~Copyable {
     enum Phase: UInt8 {
         /// The body has not begun.
         case created
@@ -27,24 +29,58 @@ struct CancellationState {
         case cancelNative
     }
 
+    /// Nil until there is a request or a shield: most tasks never see one, and a task that sleeps should not hold memory for it.
+    private var record: Record?
     private(set) var phase = Phase.created
-    /// Every request that was not taken back, oldest first: asyncio's count.
-    private(set) var requests: [CancelOrigin] = []
-    /// Requested, not delivered: thrown by the next wait (asyncio's `_must_cancel`).
-    private(set) var pending: CancelOrigin?
-    /// The wait was interrupted by this request.
-    private(set) var interruption: CancelOrigin?
-    /// How many grace shields are around the code that runs, and the request that they hold back.
-    private(set) var graceDepth = 0
-    private(set) var held: CancelOrigin?
 
-    var cancelling: Int { requests.count }
+    private final class Record {
+        var requests: [CancelOrigin] = []
+        var pending: CancelOrigin?
+        var interruption: CancelOrigin?
+        var held: CancelOrigin?
+        var graceDepth = 0
+    }
+
+    /// The record, to be written to.
+    private mutating func madeRecord() -> Record {
+        if let record { return record }
+        let new = Record()
+        record = new
+        return new
+    }
+
+    /// Every request that was not taken back, oldest first: asyncio's count.
+    var requests: [CancelOrigin] { record?.requests ?? [] }
+
+    /// Requested, not delivered: thrown by the next wait (asyncio's `_must_cancel`).
+    private(set) var pending: CancelOrigin? {
+        get { record?.pending }
+        set { if record != nil || newValue != nil { madeRecord().pending = newValue } }
+    }
+
+    /// The wait was interrupted by this request.
+    private(set) var interruption: CancelOrigin? {
+        get { record?.interruption }
+        set { if record != nil || newValue != nil { madeRecord().interruption = newValue } }
+    }
+
+    /// How many grace shields are around the code that runs, and the request that they hold back.
+    private(set) var graceDepth: Int {
+        get { record?.graceDepth ?? 0 }
+        set { madeRecord().graceDepth = newValue }
+    }
+    private(set) var held: CancelOrigin? {
+        get { record?.held }
+        set { if record != nil || newValue != nil { madeRecord().held = newValue } }
+    }
+
+    var cancelling: Int { record?.requests.count ?? 0 }
 
     // MARK: requests
 
     mutating func request(_ origin: CancelOrigin) -> Action {
         if phase == .done { return .refuse }
-        requests.append(origin)
+        madeRecord().requests.append(origin)
         if graceDepth > 0 {
             held = held ?? origin
             return .remember
@@ -76,17 +112,21 @@ struct CancellationState {
 
     /// Takes the latest request back; the count that remains. At zero a request that was not delivered is forgotten.
     mutating func uncancel() -> Int {
-        if !requests.isEmpty { requests.removeLast() }
-        if requests.isEmpty { pending = nil; held = nil }
-        return requests.count
+        if cancelling > 0 { madeRecord().requests.removeLast() }
+        return forgetUndeliveredAtZero()
     }
 
     /// Takes one request back by identity: a timeout, a group consume their own and no other.
     mutating func withdraw(_ origin: CancelOrigin) -> Int {
         guard let index = requests.lastIndex(where: { $0 === origin }) else { return uncancel() }
-        requests.remove(at: index)
-        if requests.isEmpty { pending = nil; held = nil }
-        return requests.count
+        madeRecord().requests.remove(at: index)
+        return forgetUndeliveredAtZero()
+    }
+
+    private mutating func forgetUndeliveredAtZero() -> Int {
+        let count = cancelling
+        if count == 0 { pending = nil; held = nil }
+        return count
     }
 
     // MARK: the task's way
@@ -124,8 +164,9 @@ struct CancellationState {
     }
 
     mutating func takePending() -> CancelOrigin? {
-        defer { pending = nil }
-        return pending
+        guard let origin = pending else { return nil }
+        pending = nil
+        return origin
     }
 
     mutating func enterForeign() { phase = .foreign }

@@ -11,6 +11,8 @@
 ///
 /// **Sharing.** The closure inherits the isolation and the task-locals of the place where the task is created, as `Task {}` does.
 public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @unchecked Sendable {
+    /// The body, until it begins. Here and not in the closure of the native task: one that holds this task and nothing else needs no memory of its own.
+    @usableFromInline var operation: (() async throws -> Success)?
     @usableFromInline var storedValue: Success?
 
     /// Starts `operation` in the next turn of the loop.
@@ -28,21 +30,38 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
         eager: Bool = false,
         file: String = #fileID,
         line: Int = #line,
-        @_inheritActorContext operation: sending @escaping @isolated(any) () async throws -> Success
+        @_inheritActorContext operation: sending @escaping () async throws -> Success
     ) {
+        self.operation = operation
         super.init(on: loop, name: name, file: file, line: line)
         guard let start = announce(eager: eager) else { return }
         // Task.init and never detached: task-locals carry the context of logs, metrics and traces.
-        let native = Task(executorPreference: self.loop) { [self] in
-            guard begin() else { return }
+        // With an error that it never throws: what the runtime runs may throw, and a closure that may not would be wrapped in another one.
+        Task<Void, any Error>(executorPreference: self.loop) { [self] in
+            guard let body = firstStep() else { return }
             do {
-                storedValue = try await operation()
-                if endedWithValue() { completeWithValue() }
+                lastStep(try await body())
             } catch {
                 endedWithError(error)
             }
         }
-        started(native, start)
+        started(start)
+    }
+
+    // Never inlined: what they need besides the stack would be memory of the native task until it ends.
+
+    @inlinable
+    @inline(never)
+    func firstStep() -> (() async throws -> Success)? {
+        let body = operation.take()
+        return begin() ? body : nil
+    }
+
+    @inlinable
+    @inline(never)
+    func lastStep(_ value: Success) {
+        storedValue = value
+        if endedWithValue() { completeWithValue() }
     }
 
     /// Suspends until the task is done, and returns what its body returned.

@@ -3,23 +3,36 @@ extension AnyLoopTask {
     /// its cancellation first (`throwIfInterrupted`), and takes the value itself.
     ///
     /// On the loop's thread, by the task itself. A request that has not been delivered ends the wait at once, in the next turn.
+    @inline(__always)
     func park(_ undo: Undo) async {
+        beginWait(undo)
+        await suspend()
+    }
+
+    // Never inlined: what it needs besides the stack would be memory of the native task, in whichever wait it stands.
+    @inline(never)
+    private func beginWait(_ undo: Undo) {
         self.undo = undo
         cancellation.park()
         if let origin = cancellation.takePending() { perform(.undo, origin) }
-        await suspend()
-        self.undo = .none
     }
 
     /// Suspends for one turn.
     func parkForOneTurn() async {
-        cancellation.parkReady()
-        loop.ready.append(.wake(self))
+        beginTurn()
         await suspend()
     }
 
+    @inline(never)
+    private func beginTurn() {
+        cancellation.parkReady()
+        loop.ready.append(.wake(self))
+    }
+
+    // Always inlined: a frame of its own would cost every wait more.
+    @inline(__always)
     private func suspend() async {
-        _ = await Resumption.suspend { resumption = $0 }
+        await Resumption.suspend { resumption = $0 }
     }
 
     /// The loop's side: what the task waits for has happened. Ignored if the wait has ended already.
@@ -44,6 +57,13 @@ extension AnyLoopTask {
             try await waitAcrossLoops(for: future)
             return
         }
+        try beginWait(for: future)
+        await park(.future(future))
+        try endWait(for: future)
+    }
+
+    @inline(never)
+    private func beginWait(for future: AnyFuture) throws {
         if hasWaiters || future === self, let cycle = cycleThrough(future) {
             throw LoopError.misuse(
                 "await", on: "task \(name)",
@@ -52,7 +72,10 @@ extension AnyLoopTask {
                     : "it would wait for ever in a cycle: " + (cycle + [cycle[0]]).joined(separator: " → "))
         }
         future.addWaiter(self)
-        await park(.future(future))
+    }
+
+    @inline(never)
+    private func endWait(for future: AnyFuture) throws {
         // If the future ended by cancellation that error is what the caller gets, and it stands for every request up to now.
         let origin = cancellation.takeDelivery()
         if let origin, !(future.storedError is CancelledError) { throw CancelledError(origin) }

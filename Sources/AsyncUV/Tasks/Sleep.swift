@@ -44,7 +44,7 @@ extension LoopTask where Success == Never {
 extension AnyLoopTask {
     func sleep(until instant: LoopInstant) async throws(CancelledError) {
         // The timer fires as an entry of its own, and the task is resumed in the turn after it, as in asyncio.
-        await park(.timer(loop.startTimer(at: instant, .wake(self))))
+        await park(.timer(loop.startTimer(at: instant, .wake(self)).slot))
         try throwIfInterrupted()
     }
 }

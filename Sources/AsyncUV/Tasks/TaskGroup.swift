@@ -51,7 +51,7 @@ public final class LoopTaskGroup: @unchecked Sendable {
     @discardableResult
     public func addTask<Success: Sendable>(
         name: String? = nil, eager: Bool = false, file: String = #fileID, line: Int = #line,
-        @_inheritActorContext operation: sending @escaping @isolated(any) () async throws -> Success
+        @_inheritActorContext operation: sending @escaping () async throws -> Success
     ) throws -> LoopTask<Success> {
         guard parent.loop.isOwner else {
             throw LoopError.misuse("LoopTaskGroup.addTask", on: name ?? "", "called on another thread than the group's loop's")

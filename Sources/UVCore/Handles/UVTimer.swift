@@ -1,16 +1,27 @@
 internal import CLibUV
 
-/// A `uv_timer_t`, made once and started many times: `onFire` is the same for all its runs.
+/// A `uv_timer_t`, made once and started many times.
 public final class UVTimer: UVHandle {
-    private var onFire: ((UVTimer) -> Void)?
+    /// What is called when one of them fires; many timers share one, and each holds a reference to it and no closure.
+    public final class Action {
+        fileprivate let call: (UVTimer) -> Void
+        public init(_ call: @escaping (UVTimer) -> Void) { self.call = call }
+    }
+
+    private var action: Action?
     /// Whatever the owner wants to find again when the timer fires.
     public var context: AnyObject?
 
-    public init(loop: UVLoop, onFire: @escaping (UVTimer) -> Void) throws(UVError) {
-        self.onFire = onFire
+    public init(loop: UVLoop, action: Action) throws(UVError) {
+        self.action = action
         try unsafe super.init(loop: loop, type: UV_TIMER, call: "uv_timer_init") { raw in
             unsafe uv_timer_init(loop.pointer, raw.assumingMemoryBound(to: uv_timer_t.self))
         }
+    }
+
+    /// For one timer alone.
+    public convenience init(loop: UVLoop, onFire: @escaping (UVTimer) -> Void) throws(UVError) {
+        try self.init(loop: loop, action: Action(onFire))
     }
 
     private var timer: UnsafeMutablePointer<uv_timer_t> {
@@ -29,7 +40,7 @@ public final class UVTimer: UVHandle {
                 // Up to libuv 1.44 a pass runs due timers first and polls after: without this it would then wait for the next event,
                 // with what this timer made ready lying there. It makes the poll of this pass, and of no other, return at once.
                 unsafe uv_stop(timer.loop.pointer)
-                timer.onFire?(timer)
+                timer.action?.call(timer)
             }, milliseconds, 0)
     }
 
@@ -39,7 +50,10 @@ public final class UVTimer: UVHandle {
     }
 
     public override func willClose() {
-        onFire = nil
+        action = nil
         context = nil
     }
 }
+
+@available(*, unavailable)
+extension UVTimer.Action: Sendable {}

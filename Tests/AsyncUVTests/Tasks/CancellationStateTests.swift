@@ -20,15 +20,21 @@ private func parked() -> CancellationState {
 /// The pure state of a task: every phase, and a request in it.
 @Suite struct CancellationStateTests {
     @Test func entry25_aRequestIsRefusedOnlyWhenTheTaskIsDone() {
-        var ready = parked()
-        #expect(ready.wake() == true)
-        var foreign = running()
-        foreign.enterForeign()
-        let expected: [(CancellationState, CancellationState.Action)] = [
-            (CancellationState(), .remember), (running(), .remember), (parked(), .undo), (ready, .remember), (foreign, .cancelNative),
+        func ready() -> CancellationState {
+            var state = parked()
+            #expect(state.wake() == true)
+            return state
+        }
+        func foreign() -> CancellationState {
+            var state = running()
+            state.enterForeign()
+            return state
+        }
+        let expected: [(() -> CancellationState, CancellationState.Action)] = [
+            ({ CancellationState() }, .remember), (running, .remember), (parked, .undo), (ready, .remember), (foreign, .cancelNative),
         ]
-        for (state, action) in expected {
-            var state = state
+        for (make, action) in expected {
+            var state = make()
             let phase = state.phase
             #expect(state.request(request()) == action)
             #expect(state.phase == phase)
@@ -156,8 +162,9 @@ private func parked() -> CancellationState {
     }
 
     @Test func graceHoldsBackWhatIsRequestedInsideAndWhatWasPending() {
-        for phase in [running(), parked()] {
-            var state = phase
+        for make in [running, parked] {
+            var state = make()
+            let phase = state.phase
             let depth = state.enterGrace()
             let origin = request("first")
             #expect(state.request(origin) == .remember)
@@ -166,7 +173,7 @@ private func parked() -> CancellationState {
             #expect(state.pending == nil && state.held === origin)
             let left = state.leaveGrace(depth)
             #expect(left?.0 === origin)
-            #expect(left?.1 == (phase.phase == .parked ? .undo : .remember))
+            #expect(left?.1 == (phase == .parked ? .undo : .remember))
             #expect(state.held == nil)
         }
         var state = running()
