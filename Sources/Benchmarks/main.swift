@@ -19,8 +19,8 @@ func nanoseconds(_ clock: clockid_t) -> Double {
 }
 
 /// Resident memory in bytes.
-func residentMemory() -> Double {
-    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+func residentMemory(of process: String = "self") -> Double {
+    guard let text = try? String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8) else { return 0 }
     let fields = text.split(separator: " ")
     return fields.count > 1 ? (Double(fields[1]) ?? 0) * Double(sysconf(Int32(_SC_PAGESIZE))) : 0
 }
@@ -204,6 +204,29 @@ func posts(_ count: Int) throws -> Measurement {
         ])
 }
 
+/// Connections to an echo server of another process that then do nothing: what each costs that process in resident memory. `n` is connections.
+func hold(port: Int, process: Int, _ count: Int) async throws -> Measurement {
+    func resident() -> Double { residentMemory(of: "\(process)") }
+    func openAndUse(_ count: Int) async throws -> [TCPStream] {
+        var streams: [TCPStream] = []
+        for _ in 0..<count {
+            let stream = try await TCPStream.connect(host: "127.0.0.1", port: port)
+            try await stream.write([UInt8](repeating: 1, count: 1024))
+            _ = try await stream.read(exactly: 1024)
+            streams.append(stream)
+        }
+        return streams
+    }
+    // What the server needs for its first connections it needs once.
+    let first = try await openAndUse(64)
+    let before = resident()
+    var streams: [TCPStream] = []
+    var result = try await measure(count) { streams = try await openAndUse(count) }
+    result.extra = [("bytes_per_connection", (resident() - before) / Double(count))]
+    for stream in first + streams { try await stream.close() }
+    return result
+}
+
 func run(_ arguments: [String]) async throws -> Measurement {
     func number(_ index: Int, _ fallback: Int) -> Int { index < arguments.count ? Int(arguments[index]) ?? fallback : fallback }
     switch arguments.first {
@@ -215,6 +238,7 @@ func run(_ arguments: [String]) async throws -> Measurement {
     case "cancel": return try await cancels(number(1, 100_000))
     case "timeout": return try await timeouts(number(1, 250_000))
     case "batches": return try await batches(number(1, 1_000_000), batch: number(2, 1000))
+    case "hold": return try await hold(port: number(1, 0), process: number(2, 0), number(3, 5000))
     case "wake": return try await wakes(number(1, 1_000_000))
     case "cancel-io": return try await cancelIO(number(1, 10_000))
     default: throw Usage()
@@ -235,7 +259,7 @@ do {
 } catch is Usage {
     FileHandle.standardError.write(
         Data(
-            "usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | cancel-io N | posts N\n"
+            "usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | cancel-io N | posts N | hold PORT PID N\n"
                 .utf8))
     exit(64)
 }

@@ -38,34 +38,48 @@ public class LoopStream: ByteStream, @unchecked Sendable, CustomStringConvertibl
 
     // MARK: reading
 
+    // The memory of a task that waits to read is, for the most part, what these functions keep over the wait: what is not on the straight way is in functions of its own.
+
     public final func read(atMost limit: Int) async throws -> [UInt8]? {
-        guard let task = core.loop.callingTask else {
-            return try await bridged("LoopStream.read", on: core.loop) { try await self.read(atMost: limit) }
-        }
-        if limit <= 0 { throw LoopError.misuse("read(atMost: \(limit))", on: "\(core.peer)", "at least one byte must be asked for") }
-        try core.requireReader("read")
-        if core.available == 0 { try await core.waitForInput(1, "read", by: task) }
+        guard let task = core.loop.callingTask else { return try await readFromElsewhere(atMost: limit) }
+        try requireReader(limit, least: 1, "read(atMost:")
+        if core.available == 0 { try await core.waitForInput(1, by: task) }
         return try core.takeInput(atMost: limit)
     }
 
     public final func read(exactly count: Int) async throws -> [UInt8] {
-        guard let task = core.loop.callingTask else {
-            return try await bridged("LoopStream.read", on: core.loop) { try await self.read(exactly: count) }
-        }
-        if count < 0 { throw LoopError.misuse("read(exactly: \(count))", on: "\(core.peer)", "a count is not negative") }
-        try core.requireReader("read")
-        if core.available < count { try await core.waitForInput(count, "read", by: task) }
+        guard let task = core.loop.callingTask else { return try await readFromElsewhere(exactly: count) }
+        try requireReader(count, least: 0, "read(exactly:")
+        if core.available < count { try await core.waitForInput(count, by: task) }
         return try core.takeInput(exactly: count)
     }
 
     public final func withBytes(atLeast minimum: Int, _ body: (Span<UInt8>) throws -> Int) async throws -> Int? {
-        guard let task = core.loop.callingTask else {
-            throw LoopError.misuse("withBytes", on: "\(core.peer)", "only a LoopTask of the stream's loop sees its buffer; read(atMost:) works everywhere")
-        }
-        if minimum < 1 { throw LoopError.misuse("withBytes(atLeast: \(minimum))", on: "\(core.peer)", "at least one byte must be asked for") }
-        try core.requireReader("read")
-        if core.available < minimum { try await core.waitForInput(minimum, "read", by: task) }
+        guard let task = core.loop.callingTask else { throw bufferIsElsewhere() }
+        try requireReader(minimum, least: 1, "withBytes(atLeast:")
+        if core.available < minimum { try await core.waitForInput(minimum, by: task) }
         return try core.lendInput(atLeast: minimum, by: task, body)
+    }
+
+    @inline(never)
+    private final func requireReader(_ count: Int, least: Int, _ operation: String) throws {
+        if count < least { throw LoopError.misuse("\(operation) \(count))", on: "\(core.peer)", "at least \(least) bytes must be asked for") }
+        try core.requireReader()
+    }
+
+    @inline(never)
+    private final func readFromElsewhere(atMost limit: Int) async throws -> [UInt8]? {
+        try await bridged("LoopStream.read", on: core.loop) { try await self.read(atMost: limit) }
+    }
+
+    @inline(never)
+    private final func readFromElsewhere(exactly count: Int) async throws -> [UInt8] {
+        try await bridged("LoopStream.read", on: core.loop) { try await self.read(exactly: count) }
+    }
+
+    @inline(never)
+    private final func bufferIsElsewhere() -> LoopError {
+        LoopError.misuse("withBytes", on: "\(core.peer)", "only a LoopTask of the stream's loop sees its buffer; read(atMost:) works everywhere")
     }
 
     // MARK: writing

@@ -14,40 +14,25 @@ final class StreamCore: @unchecked Sendable {
         case closed
     }
 
+    // There may be many that are idle: what is small stands together at the end, and what few streams ever have in objects of its own.
+
     let loop: EventLoop
-    let peer: Endpoint
-    /// Where the stream was created.
-    let file: String
-    let line: Int
     /// Nil once closed.
     private(set) var transport: (any StreamTransport)?
-    private(set) var phase = Phase.open
-    /// Which ways the bytes go; the error says what it is that goes only one.
-    var ways = StreamWays.both
-    /// Instead of an end of writing that the transport can send.
-    var endWriting: (() -> Void)?
-    /// Called once, when the stream has closed.
-    var didClose: (() -> Void)?
-    /// Off where others may read the same: then nothing is read unless somebody waits for it.
-    var readsAhead = true
     /// Tasks in `close` and `waitClosed`.
     private var closers = WaitList()
+    /// Where the stream was created.
+    let file: String
+    private var rarities: Rarities?
 
     // MARK: reading: see StreamReading
 
     /// Bytes that have come and that nobody has taken; a chunk of the pool's, only while there are any.
     var input: UVChunk?
-    /// Somebody looks at the input: closing must not give its memory to others.
-    var isLent = false
-    /// There was no room at the last event; at the next one, reading stops.
-    var wasFull = false
     /// The task that waits for bytes, until it has resumed.
     var reader: AnyLoopTask?
     /// How many bytes it waits for.
     var wanted = 0
-    /// No more bytes will come.
-    var inputEnded = false
-    var readError: UVError?
 
     // MARK: writing: see StreamWriting
 
@@ -63,23 +48,75 @@ final class StreamCore: @unchecked Sendable {
     var joined: UVChunk?
     /// The turn in which the socket was last tried.
     var lastTry = UInt64.max
-    var isFlushScheduled = false
     /// Tasks that wait for their turn to write, or for room; only the first one is woken.
     var writers = WaitList()
     var flushers = WaitList()
     /// What it holds of a budget with a limit.
     var charge: BudgetCharge?
+
+    // MARK: small things of both
+
+    let peer: Endpoint
+    private(set) var phase = Phase.open
+    /// Which ways the bytes go; the error says what it is that goes only one.
+    var ways = StreamWays.both
+    /// Off where others may read the same: then nothing is read unless somebody waits for it.
+    var readsAhead = true
+    /// Somebody looks at the input: closing must not give its memory to others.
+    var isLent = false
+    /// There was no room at the last event; at the next one, reading stops.
+    var wasFull = false
+    /// No more bytes will come.
+    var inputEnded = false
+    var isFlushScheduled = false
     var isWriteClosed = false
     var isShutDown = false
-    var writeError: UVError?
     /// Bytes that were admitted are lost, and no call has thrown that yet.
     var hasUntoldLoss = false
+    let line: UInt32
+
+    /// What few streams have, in an object of its own.
+    private final class Rarities {
+        var readError: UVError?
+        var writeError: UVError?
+        var endWriting: (() -> Void)?
+        var didClose: (() -> Void)?
+    }
+
+    private func madeRarities() -> Rarities {
+        if let rarities { return rarities }
+        let new = Rarities()
+        rarities = new
+        return new
+    }
+
+    var readError: UVError? {
+        get { rarities?.readError }
+        set { if rarities != nil || newValue != nil { madeRarities().readError = newValue } }
+    }
+
+    var writeError: UVError? {
+        get { rarities?.writeError }
+        set { if rarities != nil || newValue != nil { madeRarities().writeError = newValue } }
+    }
+
+    /// Instead of an end of writing that the transport can send.
+    var endWriting: (() -> Void)? {
+        get { rarities?.endWriting }
+        set { madeRarities().endWriting = newValue }
+    }
+
+    /// Called once, when the stream has closed.
+    var didClose: (() -> Void)? {
+        get { rarities?.didClose }
+        set { if rarities != nil || newValue != nil { madeRarities().didClose = newValue } }
+    }
 
     init(_ transport: any StreamTransport, peer: Endpoint, loop: EventLoop, file: String, line: Int) {
         self.loop = loop
         self.peer = peer
         self.file = file
-        self.line = line
+        self.line = UInt32(clamping: line)
         self.transport = transport
         transport.attach(self)
     }
@@ -97,21 +134,31 @@ final class StreamCore: @unchecked Sendable {
     func close(by task: AnyLoopTask) async throws {
         beginClosing()
         while phase == .closing && pending > 0 && writeError == nil {
-            closers.append(task)
-            loop.outstanding += 1
+            beginWaitForEnd(by: task)
             await task.park(.leave)
-            loop.outstanding -= 1
-            closers.remove(task)
-            do {
-                try task.throwIfInterrupted()
-            } catch {
-                closeNow()
-                throw error
-            }
+            try endWaitForEnd(by: task, closesIfInterrupted: true)
         }
         closeNow()
         if charge?.isUntold == true { throw closedError("close") }
         try throwUntoldLoss()
+    }
+
+    @inline(never)
+    private func beginWaitForEnd(by task: AnyLoopTask) {
+        closers.append(task)
+        loop.outstanding += 1
+    }
+
+    @inline(never)
+    private func endWaitForEnd(by task: AnyLoopTask, closesIfInterrupted: Bool) throws {
+        loop.outstanding -= 1
+        closers.remove(task)
+        do {
+            try task.throwIfInterrupted()
+        } catch {
+            if closesIfInterrupted { closeNow() }
+            throw error
+        }
     }
 
     private func beginClosing() {
@@ -129,12 +176,9 @@ final class StreamCore: @unchecked Sendable {
 
     func waitClosed(by task: AnyLoopTask) async throws {
         while phase != .closed {
-            closers.append(task)
-            loop.outstanding += 1
+            beginWaitForEnd(by: task)
             await task.park(.leave)
-            loop.outstanding -= 1
-            closers.remove(task)
-            try task.throwIfInterrupted()
+            try endWaitForEnd(by: task, closesIfInterrupted: false)
         }
     }
 

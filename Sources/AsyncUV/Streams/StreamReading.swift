@@ -7,35 +7,51 @@ extension StreamCore {
     var available: Int { input?.count ?? 0 }
 
     /// For a read that may find its bytes there already.
-    func requireReader(_ operation: String) throws(LoopError) {
-        if phase != .open { throw closedError(operation) }
-        if ways == .onlyWriting { throw LoopError.misuse(operation, on: "\(peer)", "this end can only be written to") }
+    @inline(never)
+    func requireReader() throws {
+        if phase != .open { throw closedError("read") }
+        if ways == .onlyWriting { throw LoopError.misuse("read", on: "\(peer)", "this end can only be written to") }
         if let reader {
-            throw LoopError(.busy, operation, on: "\(peer)", "task \(reader.name) is reading: one task at a time reads a stream")
+            throw LoopError(.busy, "read", on: "\(peer)", "task \(reader.name) is reading: one task at a time reads a stream")
         }
     }
 
     /// Waits until there are `count` bytes, or no more will come.
-    func waitForInput(_ count: Int, _ operation: String, by task: AnyLoopTask) async throws {
-        while true {
-            if phase != .open { throw closedError(operation) }
-            if available >= count || inputEnded { return }
-            makeRoom(for: count)
-            wasFull = false
-            do {
-                try transport?.startReading()
-            } catch {
-                throw LoopError(error, operation, on: "\(peer)")
-            }
-            reader = task
-            wanted = count
-            loop.outstanding += 1
+    ///
+    /// A connection that is idle stands here, and what this function keeps over the wait is memory of its task: what needs no waiting is in functions of its own, which
+    /// are not inlined.
+    @inline(__always)
+    func waitForInput(_ count: Int, by task: AnyLoopTask) async throws {
+        while try beginWaitForInput(count, by: task) {
             await task.park(.leave)
-            loop.outstanding -= 1
-            reader = nil
-            if !readsAhead { transport?.stopReading() }
-            try task.throwIfInterrupted()
+            try endWaitForInput(by: task)
         }
+    }
+
+    /// False if there is nothing to wait for.
+    @inline(never)
+    private func beginWaitForInput(_ count: Int, by task: AnyLoopTask) throws -> Bool {
+        if phase != .open { throw closedError("read") }
+        if available >= count || inputEnded { return false }
+        makeRoom(for: count)
+        wasFull = false
+        do {
+            try transport?.startReading()
+        } catch {
+            throw LoopError(error, "read", on: "\(peer)")
+        }
+        reader = task
+        wanted = count
+        loop.outstanding += 1
+        return true
+    }
+
+    @inline(never)
+    private func endWaitForInput(by task: AnyLoopTask) throws {
+        loop.outstanding -= 1
+        reader = nil
+        if !readsAhead { transport?.stopReading() }
+        try task.throwIfInterrupted()
     }
 
     /// In what is there already, as far as the chunk is large enough for the whole; a larger read lets it grow as it fills.
@@ -101,6 +117,7 @@ extension StreamCore {
     }
 
     /// Nil at the end of the stream.
+    @inline(never)
     func takeInput(atMost limit: Int) throws -> [UInt8]? {
         guard let input else {
             try throwReadError()
@@ -109,6 +126,7 @@ extension StreamCore {
         return take(limit, from: input)
     }
 
+    @inline(never)
     func takeInput(exactly count: Int) throws -> [UInt8] {
         if count == 0 { return [] }
         guard let input, input.count >= count else {
@@ -128,6 +146,7 @@ extension StreamCore {
     }
 
     /// Lets `body` look at the input, and takes as much as it says that it has used. Nil at the end of the stream.
+    @inline(never)
     func lendInput(atLeast minimum: Int, by task: AnyLoopTask, _ body: (Span<UInt8>) throws -> Int) throws -> Int? {
         if available < minimum { try throwReadError() }
         guard let input else { return nil }

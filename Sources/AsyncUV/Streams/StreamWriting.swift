@@ -204,17 +204,28 @@ extension StreamCore {
     func flush(by task: AnyLoopTask) async throws {
         let target = admitted
         flushJoined()
-        while true {
-            try throwWriteError()
-            if admitted &- UInt64(pending) >= target { return }
-            if phase == .closed { throw closedError("flush") }
-            flushers.append(task)
-            loop.outstanding += 1
+        while try beginFlush(upTo: target, by: task) {
             await task.park(.leave)
-            loop.outstanding -= 1
-            flushers.remove(task)
-            try task.throwIfInterrupted()
+            try endFlush(by: task)
         }
+    }
+
+    /// False if that much is with the system.
+    @inline(never)
+    private func beginFlush(upTo target: UInt64, by task: AnyLoopTask) throws -> Bool {
+        try throwWriteError()
+        if admitted &- UInt64(pending) >= target { return false }
+        if phase == .closed { throw closedError("flush") }
+        flushers.append(task)
+        loop.outstanding += 1
+        return true
+    }
+
+    @inline(never)
+    private func endFlush(by task: AnyLoopTask) throws {
+        loop.outstanding -= 1
+        flushers.remove(task)
+        try task.throwIfInterrupted()
     }
 
     func closeWrite() throws {

@@ -7,10 +7,12 @@ public final class TCPStream: LoopStream, @unchecked Sendable {
     // Sendable as LoopStream.
 
     /// The address at the other end.
-    public let peerAddress: SocketAddress
+    public var peerAddress: SocketAddress {
+        // What it was made with is an address of this kind.
+        core.peer.address ?? .anyIPv4()
+    }
 
     init(_ transport: any StreamTransport, peer: SocketAddress, loop: EventLoop, file: String, line: Int) {
-        peerAddress = peer
         super.init(transport, peer: .ip(peer), loop: loop, file: file, line: line)
     }
 
