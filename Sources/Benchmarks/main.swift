@@ -241,6 +241,7 @@ func run(_ arguments: [String]) async throws -> Measurement {
     case "hold": return try await hold(port: number(1, 0), process: number(2, 0), number(3, 5000))
     case "wake": return try await wakes(number(1, 1_000_000))
     case "cancel-io": return try await cancelIO(number(1, 10_000))
+    case "stalled": return try await stalled(number(1, 1_000))
     default: throw Usage()
     }
 }
@@ -260,6 +261,7 @@ do {
     FileHandle.standardError.write(
         Data(
             "usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | cancel-io N | posts N | hold PORT PID N\n"
+            "usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | cancel-io N | stalled PEERS | posts N\n"
                 .utf8))
     exit(64)
 }

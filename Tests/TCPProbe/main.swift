@@ -30,6 +30,31 @@ final class Counter: @unchecked Sendable {
     var count = 0
 }
 
+/// A timer every 10 ms, and how late it was.
+final class Ticker: @unchecked Sendable {
+    // Sendable: used on the loop's thread only.
+    private var late: [Duration] = []
+    private var task: LoopTask<Void>?
+
+    init() {
+        task = LoopTask(name: "ticker") { [self] in
+            while true {
+                let due = ContinuousClock.now + .milliseconds(10)
+                try await LoopTask.sleep(for: .milliseconds(10))
+                late.append(ContinuousClock.now - due)
+            }
+        }
+    }
+
+    /// Stops it; the median in milliseconds, which a busy machine does not change as much as it does the worst; very much if there were few.
+    func lateness() async -> Int {
+        task?.cancel()
+        _ = try? await task?.value
+        late.sort()
+        return late.count < 10 ? 9999 : Int(late[late.count / 2] / .milliseconds(1))
+    }
+}
+
 func openDescriptors() -> Int {
     (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? -1
 }
@@ -69,9 +94,11 @@ func exhaust(_ listener: TCPListener, isFullBefore: Bool, clients: Int) async th
         let before = listener.acceptFailures
         try await wait { listener.acceptFailures > before }
         let processor = clock(), start = ContinuousClock.now
+        let ticker = Ticker()
         // 100 + 200 + 400 ms.
         try await wait { listener.acceptFailures >= before + 4 }
         let wall = (ContinuousClock.now - start) / Duration.microseconds(1)
+        say("timers \(episode): half of them were late by at most this many ms: \(await ticker.lateness())")
         say("episode \(episode): \(Int(Double(clock() - processor) / wall * 100)) % of the processor")
         hoard.release()
         try await wait { served.count == (episode == 1 ? clients : clients + 1) }

@@ -90,6 +90,7 @@ final class ListenerCore: @unchecked Sendable {
     /// Nil if there is no connection now, or none can be taken.
     private func take() throws -> Connection? {
         if retry != nil { return nil }
+        var last: UVError?
         for _ in 0..<EventLoop.maximumAcceptsPerTurn {
             guard let transport, !transport.isClosed else { throw closedError }
             switch transport.accept() {
@@ -106,12 +107,13 @@ final class ListenerCore: @unchecked Sendable {
                 // Errors of one connection, which is gone: see accept(2).
                 case "EINTR", "ECONNABORTED", "EPROTO", "EPERM", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH", "EOPNOTSUPP",
                     "ENETUNREACH", "ETIMEDOUT":
-                    continue
+                    last = error
                 default: throw LoopError(error, "accept", on: "\(endpoint)")
                 }
             }
         }
-        // Connections that fail one after the other: others have a turn before the next ones.
+        // So many that fail one after the other are perhaps one that is refused (by a filter of system calls, say) and stays where it is: not again and again.
+        if let last { backOff(last) }
         return nil
     }
 
@@ -153,10 +155,11 @@ final class ListenerCore: @unchecked Sendable {
     private func backOff(_ error: UVError) {
         failures += 1
         if nextDelay == ListenerCore.firstDelay {
+            let isLimit = error.name == "EMFILE" || error.name == "ENFILE"
             loop.report(
                 LoopReport(
                     "connections wait until they can be taken",
-                    error: LoopError(error, "accept", on: "\(endpoint)", advice: "raise the limit (ulimit -n), or hold fewer connections")))
+                    error: LoopError(error, "accept", on: "\(endpoint)", advice: isLimit ? "raise the limit (ulimit -n), or hold fewer connections" : "")))
         }
         stopWatching()
         retry = loop.startTimer(

@@ -24,8 +24,10 @@ import Testing
         #expect(loads.count == 2)
         for line in loads {
             let load = try #require(line.split(separator: " ").compactMap { Int($0) }.last)
-            #expect(load < 20, "\(line)")
+            #expect(load <= 5, "\(line)")
         }
+        let lateness = lines.filter { $0.hasPrefix("timers") }.compactMap { $0.split(separator: " ").compactMap { Int($0) }.last }
+        #expect(lateness.count == 2 && lateness.allSatisfy { $0 < 20 }, "\(lines)")
         #expect(lines.allSatisfy { !$0.hasPrefix("failed") }, "\(lines)")
     }
 
@@ -50,20 +52,21 @@ import Testing
     /// More clients than descriptors, and none of them leaves by itself.
     @Test func fault31_anEchoServerAtItsLimitRestsAndServesTheOthersLater() async throws {
         let (errors, status) = try await withLoop(clock: .system) {
-            let server = try EchoServerProcess(descriptors: 40)
-            let clients = (0..<120).map { _ in
+            let server = try EchoServerProcess(descriptors: 32)
+            let clients = (0..<200).map { _ in
                 LoopTask {
                     let stream = try await TCPStream.connect(to: server.address)
                     try await stream.write("hello".utf8)
                     return (stream, try await stream.read(exactly: 5))
                 }
             }
-            try await eventually { server.program.openDescriptors >= 40 }
+            try await eventually { server.program.openDescriptors >= 32 }
             // What it was given before it was full is done with, too.
             try await LoopTask.sleep(for: .milliseconds(200))
             let before = server.program.processorTime
-            try await LoopTask.sleep(for: .seconds(1))
-            #expect(server.program.processorTime - before < 20)
+            try await LoopTask.sleep(for: .seconds(2))
+            // Hundredths of a second in two: 5 %.
+            #expect(server.program.processorTime - before <= 10)
             #expect(clients.contains { !$0.isDone })
             for client in clients {
                 let (stream, answer) = try await client.value
