@@ -36,25 +36,38 @@ public struct OutgoingDatagram: Hashable, Sendable {
 /// How a ``UDPSocket`` is made.
 public struct UDPOptions: Hashable, Sendable {
     /// Other sockets that say so too may be bound to the same address. Which of them gets a datagram is not defined, but each gets those to a group. For receivers of groups.
-    public var reusesAddress = false
+    public var reusesAddress: Bool
     /// Other sockets of the same user that say so too may be bound to the same address; the kernel spreads senders over them. For several loops that serve one port.
-    public var reusesPort = false
+    public var reusesPort: Bool
     /// A socket bound to an IPv6 address leaves IPv4 alone. If false, one bound to `::` serves IPv4 peers too; their addresses are IPv4 ones.
-    public var isIPv6Only = true
+    public var isIPv6Only: Bool
     /// May send to broadcast addresses.
-    public var allowsBroadcast = false
+    public var allowsBroadcast: Bool
     /// How many bytes the kernel keeps until they are received, with about as much again for its own notes; it takes no more than `net.core.rmem_max`. Nil is the system's own
     /// size. What does not fit is dropped, and counted: ``UDPSocket/droppedCount()``.
     public var receiveBufferSize: Int?
     /// How many bytes the kernel keeps until they are on their way; no more than `net.core.wmem_max`.
     public var sendBufferSize: Int?
     /// So many bytes of a datagram are received at most, 1 to 65,535; of a larger one the rest is lost, and it is flagged.
-    public var maximumDatagramSize = 65_535
+    public var maximumDatagramSize: Int
     /// On a socket without a peer: that a datagram could not be delivered (ICMP) is thrown by the next `receive`, with the address that it was sent to. Off, because anybody who
     /// sends a request and goes away can cause that. With a peer it is always on.
-    public var reportsUndelivered = false
+    public var reportsUndelivered: Bool
     /// Each datagram says which address it was sent to, and through which interface it came.
-    public var tellsDestination = false
+    public var tellsDestination: Bool
 
-    public init() {}
+    public init(
+        reusesAddress: Bool = false, reusesPort: Bool = false, isIPv6Only: Bool = true, allowsBroadcast: Bool = false, receiveBufferSize: Int? = nil,
+        sendBufferSize: Int? = nil, maximumDatagramSize: Int = 65_535, reportsUndelivered: Bool = false, tellsDestination: Bool = false
+    ) {
+        self.reusesAddress = reusesAddress
+        self.reusesPort = reusesPort
+        self.isIPv6Only = isIPv6Only
+        self.allowsBroadcast = allowsBroadcast
+        self.receiveBufferSize = receiveBufferSize
+        self.sendBufferSize = sendBufferSize
+        self.maximumDatagramSize = maximumDatagramSize
+        self.reportsUndelivered = reportsUndelivered
+        self.tellsDestination = tellsDestination
+    }
 }

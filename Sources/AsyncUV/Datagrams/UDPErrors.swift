@@ -4,21 +4,25 @@ extension UDPSocket {
     /// The most that fits into a datagram: 65,535 bytes of packet, less the headers.
     static func maximumPayload(isIPv6: Bool) -> Int { isIPv6 ? 65_527 : 65_507 }
 
-    static func makeError(_ error: UVError, _ operation: String, _ address: SocketAddress?, bound: SocketAddress?) -> LoopError {
+    /// The address is that of the call which failed: the peer's, or the one that the socket was to be bound to.
+    static func makeError(_ error: UVError, _ operation: String, local: SocketAddress?, peer: SocketAddress?) -> LoopError {
+        let isConnecting = error.call == "connect"
+        let address = isConnecting ? peer : local ?? peer
         let advice: String
         switch error.name {
         case "EADDRINUSE":
-            advice = "another socket is bound there: end its program, or choose another port (0 for any free one); for several on one port see UDPOptions.reusesPort"
+            advice =
+                "another socket is bound there: end its program, or choose another port (0 for any free one); for several on one port see UDPOptions.reusesPort"
         case "EADDRNOTAVAIL":
             advice =
-                bound == nil
-                ? "no local port is free, or the address is not one that can be reached"
+                isConnecting
+                ? "no local port is free, or the address cannot be reached from the one that the socket is bound to"
                 : "no interface of this machine has that address (0.0.0.0 and :: are all of them)"
-        case "EACCES": advice = bound == nil ? "a broadcast address needs UDPOptions.allowsBroadcast" : "ports below 1024 need CAP_NET_BIND_SERVICE, or root"
+        case "EACCES": advice = isConnecting ? "a broadcast address needs UDPOptions.allowsBroadcast" : "ports below 1024 need CAP_NET_BIND_SERVICE, or root"
         case "ENETUNREACH", "EHOSTUNREACH": advice = "there is no route to that address"
         case "EMFILE", "ENFILE": advice = "raise the limit of open descriptors (ulimit -n)"
         case "EAFNOSUPPORT": advice = "this machine has no \(address?.isIPv6 == true ? "IPv6" : "IPv4")"
-        case "EINVAL": advice = address?.isIPv6 == true ? "a link-local address needs its interface: fe80::1%eth0" : ""
+        case "EINVAL": advice = address?.isLinkLocal == true && address?.zone == 0 ? "a link-local address needs its interface: fe80::1%eth0" : ""
         default: advice = ""
         }
         return systemError(error, operation, on: address.map { "\($0)" } ?? "", advice)
@@ -36,7 +40,7 @@ extension UDPSocket {
         case _ where target.isIPv6 != self.address.isIPv6:
             advice = "the socket at \(self.address) sends to \(self.address.isIPv6 ? "IPv6" : "IPv4") addresses only"
         case "ENETUNREACH", "EHOSTUNREACH": advice = "there is no route to that address"
-        case "EINVAL": advice = target.isIPv6 ? "a link-local address needs its interface: fe80::1%eth0" : ""
+        case "EINVAL": advice = target.isLinkLocal && target.zone == 0 ? "a link-local address needs its interface: fe80::1%eth0" : ""
         default: advice = ""
         }
         return UDPSocket.systemError(error, "send", on: "\(target)", advice)

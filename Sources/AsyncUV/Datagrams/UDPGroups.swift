@@ -1,7 +1,6 @@
 internal import UVCore
 
-// What can be set on a socket after it was made: the groups that it listens to, and how it sends. All of it on the loop's thread, and all of it throws `LoopError`
-// `.closed`, `.misuse` on another thread or for a value out of range, `.system`.
+// What can be set on a socket after it was made: the groups that it listens to, and how it sends. All of it on the loop's thread.
 
 extension UDPSocket {
     // MARK: multicast groups
@@ -13,12 +12,15 @@ extension UDPSocket {
     ///   - group: an address in digits: 224.0.0.0 to 239.255.255.255, or one that begins with ff.
     ///   - interface: its name, such as `eth0`; nil is the one that the system's routes say.
     ///   - source: only what this address sends; several by several calls.
-    /// - Throws: `.invalidAddress` for what is no group, or not of the socket's kind; `.system`, with ENODEV if there is no such interface, or no route.
+    /// - Throws: `LoopError` `.invalidAddress` for what is no group, or not of the socket's kind; `.system`, with ENODEV if there is no such interface, or no route; `.closed`;
+    ///   `.misuse` on another thread.
     public func joinGroup(_ group: String, interface: String? = nil, source: String? = nil) throws {
         try setMembership(true, "joinGroup", group, interface, source)
     }
 
     /// Undoes a ``joinGroup(_:interface:source:)`` with the same arguments.
+    ///
+    /// - Throws: as that; `.system`, with EADDRNOTAVAIL if there was none.
     public func leaveGroup(_ group: String, interface: String? = nil, source: String? = nil) throws {
         try setMembership(false, "leaveGroup", group, interface, source)
     }
@@ -65,12 +67,18 @@ extension UDPSocket {
     // MARK: sending to groups
 
     /// How many routers what is sent to a group may pass, 0 to 255: 0 stays in this machine, 1, the system's own value, in its network.
+    ///
+    /// - Throws: `LoopError` `.closed`; `.misuse` for a number out of range, or on another thread; `.system`.
     public func setMulticastTimeToLive(_ hops: Int) throws { try set(.multicastHops, hops, 0...255, "setMulticastTimeToLive") }
 
     /// Whether what this socket sends to a group is received on this machine too. True, unless it is set. (The receiver's is what counts on other systems than Linux.)
+    ///
+    /// - Throws: `LoopError` `.closed`; `.misuse` on another thread; `.system`.
     public func setMulticastLoopback(_ on: Bool) throws { try set(.multicastLoop, on ? 1 : 0, 0...1, "setMulticastLoopback") }
 
     /// The interface that groups are sent to through, by its name; nil is what the system's routes say.
+    ///
+    /// - Throws: `LoopError` `.system`, with ENODEV if there is no such interface; `.closed`; `.misuse` on another thread.
     public func setMulticastInterface(_ name: String?) throws {
         _ = try open("setMulticastInterface")
         let number = try name.map { try interfaceNumber($0, "setMulticastInterface") } ?? 0
@@ -80,21 +88,35 @@ extension UDPSocket {
     // MARK: sending
 
     /// How many routers a datagram to a single machine may pass, 1 to 255.
+    ///
+    /// - Throws: `LoopError` `.closed`; `.misuse` for a number out of range, or on another thread; `.system`.
     public func setTimeToLive(_ hops: Int) throws { try set(.hops, hops, 1...255, "setTimeToLive") }
 
     /// Whether it may send to broadcast addresses.
+    ///
+    /// - Throws: `LoopError` `.closed`; `.misuse` on another thread; `.system`.
     public func setAllowsBroadcast(_ on: Bool) throws { try set(.broadcast, on ? 1 : 0, 0...1, "setAllowsBroadcast") }
 
     // MARK: the kernel's buffers
 
     /// How many bytes the kernel keeps until they are received; see ``UDPOptions/receiveBufferSize``. The system may have given less than was asked for.
+    ///
+    /// - Throws: `LoopError` `.closed`; `.misuse` on another thread; `.system`.
     public func receiveBufferSize() throws -> Int { try value(of: .receiveBuffer, "receiveBufferSize") }
 
+    /// Sets ``receiveBufferSize()``: 1 byte to 2 GiB; the system takes no more than `net.core.rmem_max`, and has a minimum of its own.
+    ///
+    /// - Throws: `LoopError` `.closed`; `.misuse` for a number out of range, or on another thread; `.system`.
     public func setReceiveBufferSize(_ bytes: Int) throws { try set(.receiveBuffer, bytes, 1...Int(Int32.max), "setReceiveBufferSize") }
 
     /// How many bytes the kernel keeps until they are on their way.
+    ///
+    /// - Throws: `LoopError` `.closed`; `.misuse` on another thread; `.system`.
     public func sendBufferSize() throws -> Int { try value(of: .sendBuffer, "sendBufferSize") }
 
+    /// Sets ``sendBufferSize()``: 1 byte to 2 GiB; the system takes no more than `net.core.wmem_max`, and has a minimum of its own.
+    ///
+    /// - Throws: `LoopError` `.closed`; `.misuse` for a number out of range, or on another thread; `.system`.
     public func setSendBufferSize(_ bytes: Int) throws { try set(.sendBuffer, bytes, 1...Int(Int32.max), "setSendBufferSize") }
 
     private func set(_ option: DatagramOption, _ value: Int, _ range: ClosedRange<Int>, _ operation: String) throws {

@@ -49,7 +49,7 @@ public final class UDPSocket: @unchecked Sendable, CustomStringConvertible {
     var sendBudget = TurnBudget()
 
     /// What is being watched for.
-    private var watched: UVPoll.Events = []
+    private(set) var watched: UVPoll.Events = []
 
     /// A socket at an address, on the caller's loop or the one named, whose thread must be the caller's.
     ///
@@ -105,7 +105,7 @@ public final class UDPSocket: @unchecked Sendable, CustomStringConvertible {
             let transport = try loop.network.datagrams(at: local, to: peer, try setup(options, operation, subject), on: loop)
             return UDPSocket(transport, options, on: loop, file: file, line: line)
         } catch let error as UVError {
-            throw makeError(error, operation, peer ?? local, bound: local)
+            throw makeError(error, operation, local: local, peer: peer)
         }
     }
 

@@ -121,6 +121,8 @@ final class SystemDatagrams: DatagramTransport {
 
     func set(_ option: DatagramOption, _ value: Int32) throws(UVError) {
         try Sockets.set(option, value, isIPv6: localAddress.isIPv6, descriptor)
+        // What goes to IPv4 peers has an option of its own.
+        if isDualStack, case .hops = option { try Sockets.set(option, value, isIPv6: false, descriptor) }
     }
 
     func value(of option: DatagramOption) throws(UVError) -> Int32 {

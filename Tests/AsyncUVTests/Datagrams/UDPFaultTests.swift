@@ -168,8 +168,60 @@ import UVCore
             let turn = loop.turn
             try await LoopTask.sleep(for: .milliseconds(100))
             #expect(loop.turn < turn + 20)
+            #expect(near.watched == [])
             #expect(near.returnedErrors.count <= UDPSocket.maximumReturnedErrors)
             near.close()
+        }
+    }
+
+    @Test func fault42_aDatagramThatNobodyTakesDoesNotKeepTheLoopBusy() async throws {
+        try await withLoop(clock: .system) {
+            let near = try UDPSocket.local(), far = try UDPSocket.local()
+            let receiving = LoopTask { try await far.receive() }
+            try await until { receiving.isWaiting }
+            receiving.cancel()
+            await #expect(throws: CancelledError.self) { try await receiving.value }
+            try await near.send([1], to: far.address)
+            // It is always ready for whoever watches.
+            try await until { far.watched == [] }
+            #expect(try await far.receive().bytes == [1])
+            near.close()
+            far.close()
+        }
+    }
+
+    @Test func fault42_anIPv6SocketHearsWhatAnIPv4PeerReturns() async throws {
+        try await withLoop(clock: .system) {
+            let near = try UDPSocket.bind(host: "::", port: 0, UDPOptions(isIPv6Only: false, reportsUndelivered: true))
+            let gone = [try nobody(), try SocketAddress(host: "::1", port: nobody().port)]
+            for address in gone {
+                try await near.send([1], to: address)
+                let error = await #expect(throws: LoopError.self) { try await near.receive() }
+                #expect("\(try #require(error))".hasPrefix("receive \(address): a datagram sent earlier was not delivered: connection refused"))
+            }
+            try near.setTimeToLive(5)
+            near.close()
+        }
+    }
+
+    /// They would be ready again and again for a sender that waits for room.
+    @Test func fault42_errorsAreTakenOverWhileASenderWaits() async throws {
+        try await withLoop {
+            let (socket, transport) = try scripted([.noRoom], UDPOptions(reportsUndelivered: true))
+            let target = try SocketAddress(host: "127.0.0.1", port: 9)
+            let sending = LoopTask { try await socket.send([1], to: target) }
+            try await until { sending.isWaiting }
+            let refused = ReturnedError(error: UVError(code: -111, call: "recvmsg"), destination: nil)
+            transport.returned = [refused, refused]
+            transport.fails()
+            #expect(transport.returned.isEmpty)
+            try await until { transport.watched == .writable }
+            transport.script = []
+            transport.becomeReady(.writable)
+            try await sending.value
+            for _ in 0..<2 { await expectCode(.undelivered) { try await socket.receive() } }
+            #expect(try socket.tryReceive() == nil)
+            socket.close()
         }
     }
 
@@ -433,10 +485,10 @@ import UVCore
 
 // MARK: a transport that does what it is told
 
-private func scripted(_ script: [ScriptedTransport.Answer]) throws -> (UDPSocket, ScriptedTransport) {
+private func scripted(_ script: [ScriptedTransport.Answer], _ options: UDPOptions = UDPOptions()) throws -> (UDPSocket, ScriptedTransport) {
     let transport = ScriptedTransport(try SocketAddress(host: "127.0.0.1", port: 7), script)
     let loop = try EventLoop.requireCurrent("scripted")
-    return (UDPSocket(transport, UDPOptions(), on: loop, file: #fileID, line: #line), transport)
+    return (UDPSocket(transport, options, on: loop, file: #fileID, line: #line), transport)
 }
 
 private final class ScriptedTransport: DatagramTransport, @unchecked Sendable {
@@ -449,6 +501,7 @@ private final class ScriptedTransport: DatagramTransport, @unchecked Sendable {
     var attempts = 0
     var watched: UVPoll.Events = []
     var watchFails = false
+    var returned: [ReturnedError] = []
     private var onReady: ((UVPoll.Events?) -> Void)?
     let localAddress: SocketAddress
     let peerAddress: SocketAddress? = nil
@@ -462,6 +515,11 @@ private final class ScriptedTransport: DatagramTransport, @unchecked Sendable {
 
     func becomeReady(_ events: UVPoll.Events) {
         if watched.isSuperset(of: events) { onReady?(events) }
+    }
+
+    func fails() {
+        watched = []
+        onReady?(nil)
     }
 
     private func answer() throws(UVError) {
@@ -493,7 +551,7 @@ private final class ScriptedTransport: DatagramTransport, @unchecked Sendable {
     }
 
     func receive(atMost limit: Int, keeping size: Int, _ body: (Datagram) -> Void) throws(UVError) -> Int { throw UVError(code: -11, call: "receive") }
-    func takeReturnedError() throws(UVError) -> ReturnedError? { nil }
+    func takeReturnedError() throws(UVError) -> ReturnedError? { returned.isEmpty ? nil : returned.removeFirst() }
     func set(_ option: DatagramOption, _ value: Int32) throws(UVError) {}
     func value(of option: DatagramOption) throws(UVError) -> Int32 { 0 }
     func setMembership(_ isMember: Bool, of group: SocketAddress, from source: SocketAddress?, interface: UInt32) throws(UVError) {}
