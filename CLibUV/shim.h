@@ -23,6 +23,9 @@ static inline int clibuv_eventfd(void) {
 int clibuv_accept4(int listener, struct sockaddr *address, socklen_t *length, int flags) __asm__("accept4");
 void *clibuv_memmem(const void *place, size_t count, const void *wanted, size_t length) __asm__("memmem");
 int clibuv_pipe2(int ends[2], int flags) __asm__("pipe2");
+int clibuv_posix_openpt(int flags) __asm__("posix_openpt");
+int clibuv_grantpt(int controller) __asm__("grantpt");
+int clibuv_unlockpt(int controller) __asm__("unlockpt");
 int clibuv_ptsname_r(int controller, char *name, size_t length) __asm__("ptsname_r");
 
 // struct ucred, too.

@@ -47,6 +47,47 @@ func describe() throws {
     note("non-blocking: \((0...2).map { fcntl($0, F_GETFL) & O_NONBLOCK != 0 })")
 }
 
+/// What is left of the terminal's settings when a program ends in raw mode in the one or the other way.
+func raw(_ end: String) async throws {
+    let stream = try TerminalStream.open()
+    try await stream.terminal.withMode(.raw) {
+        try await stream.write("inside\r\n".utf8)
+        switch end {
+        case "return": break
+        case "throw": throw LoopError(.misuse, "raw", "on purpose")
+        case "exit":
+            try await stream.flush()
+            exit(3)
+        case "crash": fatalError("on purpose")
+        default:
+            // Until somebody ends it, or types q.
+            while let bytes = try await stream.read(), bytes != [UInt8(ascii: "q")] { try await stream.write("\(bytes)\r\n".utf8) }
+        }
+    }
+    try await stream.close()
+}
+
+/// The size, and the next one.
+func sizes() async throws {
+    let stream = try TerminalStream.open()
+    let output = try StandardStream.output()
+    var count = 0
+    for try await size in stream.terminal.sizes {
+        try await output.write("\(size)\n".utf8)
+        count += 1
+        if count == 2 { break }
+    }
+    try await stream.close()
+}
+
+func password() async throws {
+    let stream = try TerminalStream.open()
+    try await stream.write("Password: ".utf8)
+    let typed = try await stream.terminal.withMode(.noEcho) { try await stream.read() } ?? []
+    try await stream.write("\n\(typed.count - 1) characters\n".utf8)
+    try await stream.close()
+}
+
 let mode = CommandLine.arguments.dropFirst().first ?? ""
 do {
     // The first loop opens a few descriptors that are kept for the process's life.
@@ -92,6 +133,9 @@ do {
             do { _ = try StandardStream.input() } catch let error as LoopError { note("\(error.code): \(error)") }
             // The lowest number that is free.
             _ = dup(1)
+        case "raw": try await raw(CommandLine.arguments.dropFirst(2).first ?? "")
+        case "sizes": try await sizes()
+        case "password": try await password()
         default: note("unknown mode \(mode)")
         }
     }

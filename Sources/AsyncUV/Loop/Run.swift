@@ -36,7 +36,7 @@ extension EventLoop {
     /// the process at once, whatever the loop is doing. Signals are watched only on the process's main thread, by one loop at a time, and only if nobody else handles them.
     ///
     /// **The end.** When `main` has ended, what still runs is cancelled once and awaited, and so are tasks that are born meanwhile. Whoever refuses for longer than `grace` is
-    /// named in a report and left behind.
+    /// named in a report and left behind. What ``StandardStream`` has not written yet is written, in what is left of the grace.
     ///
     /// - Returns: what `main` returned.
     /// - Throws: what `main` threw; `LoopError` `.interrupted`, see above; `.misuse` inside a running loop.

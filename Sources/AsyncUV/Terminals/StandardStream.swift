@@ -38,6 +38,8 @@ public final class StandardStream: LoopStream, @unchecked Sendable {
     /// 0, 1 or 2.
     public let number: Int32
     public let kind: Kind
+    /// Its size and modes, if it is a terminal.
+    public let terminal: Terminal?
 
     /// Standard input; can only be read.
     ///
@@ -58,13 +60,15 @@ public final class StandardStream: LoopStream, @unchecked Sendable {
         let loop = try ownLoop(loop, name)
         if let stream = try registry.stream(number, on: loop) { return stream }
         do {
+            let terminal = Terminal.isTerminal(descriptor: number) ? try Terminal(descriptor: number) : nil
             let (transport, kind) = try loop.makeSharedTransport(number, reads: number == 0)
-            let stream = StandardStream(transport, kind, number, loop)
+            let stream = StandardStream(transport, kind, terminal, number, loop)
             registry.add(stream)
             loop.atEndOfLoop.append(stream)
             return stream
         } catch {
             registry.remove(number)
+            guard let error = error as? UVError else { throw error }
             var result = LoopError(error, "open", on: name)
             if error.name == "EBADF" {
                 result.code = .closed
@@ -76,8 +80,9 @@ public final class StandardStream: LoopStream, @unchecked Sendable {
 
     private static let names = ["standard input", "standard output", "standard error"]
 
-    private init(_ transport: any StreamTransport, _ kind: DescriptorKind, _ number: Int32, _ loop: EventLoop) {
+    private init(_ transport: any StreamTransport, _ kind: DescriptorKind, _ terminal: Terminal?, _ number: Int32, _ loop: EventLoop) {
         self.number = number
+        self.terminal = terminal
         switch kind {
         case .pipe, .namedPipe: self.kind = .pipe
         case .terminal, .terminalController: self.kind = .terminal

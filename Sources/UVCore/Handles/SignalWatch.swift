@@ -19,6 +19,7 @@ public final class SignalWatch {
         // Touched here first, so that the handler never is the one to initialise it.
         SignalState.pending.store(0, ordering: .relaxed)
         SignalState.seen.store(0, ordering: .relaxed)
+        TerminalModes.prepare()
         if SignalState.descriptor.load(ordering: .relaxed) < 0 {
             let descriptor = clibuv_eventfd()
             guard descriptor >= 0 else {
@@ -82,6 +83,7 @@ public final class SignalWatch {
     }
 
     fileprivate static func raiseDefault(_ signal: Int32) {
+        TerminalModes.restoreAll()
         var action = sigaction()
         unsafe action.__sigaction_handler.sa_handler = nil
         unsafe sigaction(signal, &action, nil)
