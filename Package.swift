@@ -50,9 +50,11 @@ let package = Package(
             dependencies: [
                 "AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "TerminalProbe", "EchoServer", "LineChat", "TCPProxy", "DNSForwarder", "DNSMessages",
             ], swiftSettings: strict),
+        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "UnixProbe", "TerminalProbe", "EchoServer", "LineChat", "TCPProxy"], swiftSettings: strict),
         .testTarget(name: "DNSMessagesTests", dependencies: ["DNSMessages"], swiftSettings: strict),
         .executableTarget(name: "SignalProbe", dependencies: ["AsyncUV"], path: "Tests/SignalProbe", swiftSettings: strict),
         .executableTarget(name: "TerminalProbe", dependencies: ["AsyncUV"], path: "Tests/TerminalProbe", swiftSettings: strict),
+        .executableTarget(name: "UnixProbe", dependencies: ["AsyncUV", "UVCore"], path: "Tests/UnixProbe", swiftSettings: strict),
         .executableTarget(name: "TCPProbe", dependencies: ["AsyncUV"], path: "Tests/TCPProbe", swiftSettings: strict),
         .testTarget(
             name: "ConformanceTests", dependencies: ["ConformanceKit"], resources: [.copy("Programs")], swiftSettings: strict),

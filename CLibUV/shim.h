@@ -3,7 +3,9 @@
 #ifndef CLIBUV_SHIM_H
 #define CLIBUV_SHIM_H
 
+#include <string.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -67,6 +69,29 @@ static inline const void *clibuv_control_data(const struct cmsghdr *control) {
 }
 static inline size_t clibuv_control_length(const struct cmsghdr *control) {
     return control->cmsg_len < CMSG_LEN(0) ? 0 : control->cmsg_len - CMSG_LEN(0);
+}
+
+// Macros of the control messages that carry descriptors.
+static inline size_t clibuv_rights_space(size_t count) { return CMSG_SPACE(count * sizeof(int)); }
+
+static inline void clibuv_put_rights(struct msghdr *message, const int *descriptors, size_t count) {
+    struct cmsghdr *control = CMSG_FIRSTHDR(message);
+    control->cmsg_level = SOL_SOCKET;
+    control->cmsg_type = SCM_RIGHTS;
+    control->cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(control), descriptors, count * sizeof(int));
+}
+
+static inline size_t clibuv_get_rights(struct msghdr *message, int *descriptors, size_t room) {
+    size_t count = 0;
+    for (struct cmsghdr *control = CMSG_FIRSTHDR(message); control; control = CMSG_NXTHDR(message, control)) {
+        if (control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS) continue;
+        size_t found = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        if (found > room - count) found = room - count;
+        memcpy(descriptors + count, CMSG_DATA(control), found * sizeof(int));
+        count += found;
+    }
+    return count;
 }
 
 #endif

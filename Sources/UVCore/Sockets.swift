@@ -93,7 +93,7 @@ public enum Sockets {
         unsafe _ = setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
     }
 
-    static func shutdownWriting(_ descriptor: Int32) throws(UVError) {
+    public static func shutdownWriting(_ descriptor: Int32) throws(UVError) {
         try check(shutdown(descriptor, Int32(SHUT_WR)), "shutdown")
     }
 

@@ -1,4 +1,5 @@
 internal import CLibUV
+internal import Glibc
 
 /// A failed libuv or system call: the negative errno that libuv uses, and which call it was.
 public struct UVError: Error, Hashable, CustomStringConvertible {
@@ -19,21 +20,26 @@ public struct UVError: Error, Hashable, CustomStringConvertible {
     public static func addressInUse(_ call: String) -> UVError { UVError(code: UV_EADDRINUSE.rawValue, call: call) }
     public static func notASocket(_ call: String) -> UVError { UVError(code: UV_ENOTSOCK.rawValue, call: call) }
     public static func busy(_ call: String) -> UVError { UVError(code: UV_EBUSY.rawValue, call: call) }
+    public static func tooManyDescriptors(_ call: String) -> UVError { UVError(code: -ETOOMANYREFS, call: call) }
     public static func nameTooLong(_ call: String) -> UVError { UVError(code: UV_ENAMETOOLONG.rawValue, call: call) }
 
     /// The codes of an address that this machine does not have, or of a family that it lacks.
     public static var unusableAddress: [Int32] { [UV_EADDRNOTAVAIL.rawValue, UV_EAFNOSUPPORT.rawValue] }
 
+    // libuv does not know what unix(7) says to too many descriptors.
+
     /// The symbolic name, such as `ECONNREFUSED`.
     public var name: String {
         // SAFETY: libuv returns a static string for every known code; for an unknown one it leaks a copy, once a call.
-        unsafe String(cString: uv_err_name(code))
+        if code == -ETOOMANYREFS { return "ETOOMANYREFS" }
+        return unsafe String(cString: uv_err_name(code))
     }
 
     /// The message, such as `connection refused`.
     public var message: String {
         // SAFETY: as in `name`.
-        unsafe String(cString: uv_strerror(code))
+        if code == -ETOOMANYREFS { return "too many descriptors" }
+        return unsafe String(cString: uv_strerror(code))
     }
 
     public var description: String { "\(call): \(message) (\(name))" }

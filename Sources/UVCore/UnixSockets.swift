@@ -106,7 +106,8 @@ extension Sockets {
             switch errno {
             case EINTR: continue
             case ECONNREFUSED: return false
-            case EPROTOTYPE, EAGAIN: return true
+            // Of another type, or of this one and not for us.
+            case EPROTOTYPE, EAGAIN, EPERM: return true
             default: throw UVError(code: -errno, call: "connect")
             }
         }
@@ -119,6 +120,7 @@ public struct FileIdentity: Hashable, Sendable {
     public let device: UInt64
     public let inode: UInt64
     public let isSocket: Bool
+    public let isRegularFile: Bool
     /// The permissions, as chmod(2) takes them.
     public let mode: UInt32
 
@@ -126,6 +128,7 @@ public struct FileIdentity: Hashable, Sendable {
         device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)
         isSocket = status.st_mode & S_IFMT == S_IFSOCK
+        isRegularFile = status.st_mode & S_IFMT == S_IFREG
         mode = status.st_mode & 0o7777
     }
 

@@ -92,6 +92,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     var outstanding = 0
     /// Waits for the network, which may be outside of the loop, or not.
     var networkWaits = 0
+    /// Who waits for a descriptor of the program's own.
+    var descriptorWaits: [DescriptorWait.Key: DescriptorWait] = [:]
     /// Native tasks that were started to run foreign code for a task of this loop.
     var foreignCalls = 0
     /// Plain Swift tasks that wait for something of this loop.

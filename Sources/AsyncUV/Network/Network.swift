@@ -15,19 +15,27 @@ package protocol Network: AnyObject, Sendable {
 
     /// Begins to connect a stream.
     ///
-    /// - Parameter local: what this end is bound to; nil leaves that to the network.
-    func connect(to remote: Endpoint, from local: Endpoint?, on loop: EventLoop) throws(UVError) -> any ConnectAttempt
+    /// - Parameters:
+    ///   - local: what this end is bound to; nil leaves that to the network.
+    ///   - acceptsDescriptors: Unix streams only: descriptors that the peer sends are kept.
+    func connect(to remote: Endpoint, from local: Endpoint?, acceptsDescriptors: Bool, on loop: EventLoop) throws(UVError) -> any ConnectAttempt
 
     /// Begins to listen for streams.
     func listen(at endpoint: Endpoint, _ options: ListenOptions, on loop: EventLoop) throws(UVError) -> any ListenerTransport
 
     /// Two streams that are connected with each other, as by socketpair(2).
-    func pair(on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport)
+    func pair(acceptsDescriptors: Bool, on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport)
 
     /// Makes a socket for datagrams. One of the two addresses is given.
     ///
     /// - Parameter peer: the only one that it sends to and hears from.
     func datagrams(at local: SocketAddress?, to peer: SocketAddress?, _ setup: DatagramSetup, on loop: EventLoop) throws(UVError) -> any DatagramTransport
+}
+
+extension Network {
+    func connect(to remote: Endpoint, from local: Endpoint?, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {
+        try connect(to: remote, from: local, acceptsDescriptors: false, on: loop)
+    }
 }
 
 /// How a listener is set up.
@@ -38,6 +46,8 @@ package struct ListenOptions: Sendable {
     package var existing = UnixListener.ExistingSocket.replaceIfDead
     /// Unix paths only: the permissions of the socket's file; nil for what the umask leaves.
     package var permissions: UInt32?
+    /// Unix streams only: descriptors that the peer sends are kept.
+    package var acceptsDescriptors = false
 
     package init(backlog: Int32) { self.backlog = backlog }
 }

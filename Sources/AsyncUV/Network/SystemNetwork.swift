@@ -7,8 +7,10 @@ final class SystemNetwork: Network {
     var isOutside: Bool { true }
     var resolver: any Resolver { SystemResolver.shared }
 
-    func connect(to remote: Endpoint, from local: Endpoint?, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {
-        if case .unix(let address) = remote { return try SystemUnixConnect(to: address.name, from: local, loop) }
+    func connect(to remote: Endpoint, from local: Endpoint?, acceptsDescriptors: Bool, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {
+        if case .unix(let address) = remote {
+            return try SystemUnixConnect(to: address.name, from: local, acceptsDescriptors: acceptsDescriptors, loop)
+        }
         guard case .ip(let address) = remote else { throw UVError.notSupported("connect") }
         var source: SocketName?
         if let local {
@@ -106,7 +108,7 @@ private final class SystemConnectAttempt: ConnectAttempt {
 }
 
 /// A listening socket of ours, and a poll: libuv's own way closes connections unseen when descriptors run out, or spins.
-private final class SystemListener: ListenerTransport {
+final class SystemListener: ListenerTransport {
     let endpoint: Endpoint
     private let kind: UVStream.Kind
     private let loop: EventLoop

@@ -7,6 +7,7 @@ final class SystemUnixConnect: ConnectAttempt {
 
     private let loop: EventLoop
     private let name: UnixName
+    private let acceptsDescriptors: Bool
     /// Nil once it was given away, or given up.
     private var socket: Descriptor?
     private var outcome: Result<Void, UVError>?
@@ -15,8 +16,9 @@ final class SystemUnixConnect: ConnectAttempt {
     private var timer: UVTimer?
     private var nextDelay = SystemUnixConnect.firstDelay
 
-    init(to name: UnixName, from local: Endpoint?, _ loop: EventLoop) throws(UVError) {
+    init(to name: UnixName, from local: Endpoint?, acceptsDescriptors: Bool, _ loop: EventLoop) throws(UVError) {
         self.loop = loop
+        self.acceptsDescriptors = acceptsDescriptors
         self.name = name
         let socket = try Sockets.openUnix()
         if let local {
@@ -66,7 +68,7 @@ final class SystemUnixConnect: ConnectAttempt {
         defer { cancel() }
         try outcome.get()
         guard let descriptor = socket.take() else { throw UVError(code: UVError.cancelled, call: "connect") }
-        return try loop.makeTransport(.pipe, descriptor)
+        return try loop.makeUnixTransport(descriptor, acceptsDescriptors: acceptsDescriptors)
     }
 
     func cancel() {
@@ -81,6 +83,7 @@ final class SystemUnixConnect: ConnectAttempt {
 final class SystemUnixListener: ListenerTransport {
     let endpoint: Endpoint
     private let loop: EventLoop
+    private let acceptsDescriptors: Bool
     /// Owns the socket.
     private var poll: UVPoll?
     private var onConnection: (() -> Void)?
@@ -88,6 +91,7 @@ final class SystemUnixListener: ListenerTransport {
     init(at address: UnixAddress, _ options: ListenOptions, _ loop: EventLoop) throws(UVError) {
         let uv = try loop.openUV("listen")
         self.loop = loop
+        acceptsDescriptors = options.acceptsDescriptors
         endpoint = .unix(address)
         if address.path == nil {
             let socket = try Sockets.openUnix()
@@ -108,6 +112,14 @@ final class SystemUnixListener: ListenerTransport {
         }
     }
 
+    /// Over a socket that listens already. Its path stays: others have made it.
+    init(adopting descriptor: consuming Descriptor, at address: UnixAddress, acceptsDescriptors: Bool, _ loop: EventLoop) throws(UVError) {
+        self.loop = loop
+        self.acceptsDescriptors = acceptsDescriptors
+        endpoint = .unix(address)
+        poll = try UVPoll(loop: loop.openUV("listen"), owning: descriptor) { [unowned self] _ in onConnection?() }
+    }
+
     deinit { poll?.close() }
 
     func accept() -> AcceptOutcome {
@@ -115,7 +127,7 @@ final class SystemUnixListener: ListenerTransport {
         switch Sockets.acceptUnix(poll.descriptor) {
         case .connection(let descriptor, let peer):
             do throws(UVError) {
-                return .connection(try loop.makeTransport(.pipe, descriptor), peer: .unix(UnixAddress(peer)))
+                return .connection(try loop.makeUnixTransport(descriptor, acceptsDescriptors: acceptsDescriptors), peer: .unix(UnixAddress(peer)))
             } catch {
                 return .failed(error)
             }
@@ -144,16 +156,24 @@ final class SystemUnixListener: ListenerTransport {
 }
 
 extension SystemNetwork {
-    func pair(on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport) {
+    func pair(acceptsDescriptors: Bool, on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport) {
         switch try Sockets.unixPair() {
         case .pair(let near, let far):
-            let first = try loop.makeTransport(.pipe, near)
+            let first = try loop.makeUnixTransport(near, acceptsDescriptors: acceptsDescriptors)
             do throws(UVError) {
-                return (first, try loop.makeTransport(.pipe, far))
+                return (first, try loop.makeUnixTransport(far, acceptsDescriptors: acceptsDescriptors))
             } catch {
                 first.close()
                 throw error
             }
         }
+    }
+}
+
+extension EventLoop {
+    /// A stream over a connected, non-blocking descriptor, which is closed on an error.
+    func makeUnixTransport(_ descriptor: consuming Descriptor, acceptsDescriptors: Bool) throws(UVError) -> any StreamTransport {
+        if acceptsDescriptors { return try PassingStream(descriptor, self) }
+        return try makeTransport(.pipe, descriptor)
     }
 }

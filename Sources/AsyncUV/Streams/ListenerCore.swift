@@ -47,6 +47,14 @@ final class ListenerCore: @unchecked Sendable {
         self.transport = transport
     }
 
+    init(_ transport: any ListenerTransport, on loop: EventLoop, file: String, line: Int) {
+        self.loop = loop
+        self.endpoint = transport.endpoint
+        self.file = file
+        self.line = line
+        self.transport = transport
+    }
+
     /// The public object is gone.
     func abandon() {
         guard let transport, !transport.isClosed else { return }

@@ -33,6 +33,8 @@ final class StreamCore: @unchecked Sendable {
     var reader: AnyLoopTask?
     /// How many bytes it waits for.
     var wanted = 0
+    /// What has come with the input, on a stream that takes descriptors.
+    var received: ReceivedDescriptors?
 
     // MARK: writing: see StreamWriting
 
@@ -198,6 +200,9 @@ extension StreamCore: StreamOwner {
     func streamDidRead(_ count: Int) { inputArrived(count) }
 
     func streamHasNoRoom() -> Bool { inputIsFull() }
+
+    // Asked to read on, the transport says why it cannot.
+    func streamIsHeldUp() { reader?.wake() }
 
     func streamReadingEnded(_ error: UVError?) { inputEnded(error) }
 

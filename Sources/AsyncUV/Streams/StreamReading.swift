@@ -140,6 +140,7 @@ extension StreamCore {
 
     private func take(_ count: Int, from input: UVChunk) -> [UInt8] {
         let bytes = input.take(count)
+        received?.drop(unread: input.count)
         wasFull = false
         giveBackIfEmpty()
         return bytes
@@ -163,6 +164,7 @@ extension StreamCore {
             throw LoopError.misuse("withBytes", on: "\(peer)", "the closure says that it has used \(count) of \(input.count) bytes")
         }
         input.consume(count)
+        received?.drop(unread: input.count)
         wasFull = false
         return count
     }

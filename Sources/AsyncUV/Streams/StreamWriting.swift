@@ -42,7 +42,7 @@ extension StreamCore {
     }
 
     /// As much as can be admitted now: all or nothing, unless it is more than can ever be.
-    private func admitPart(of bytes: [UInt8], from offset: inout Int) throws {
+    func admitPart(of bytes: [UInt8], from offset: inout Int) throws {
         let span = bytes.span
         if bytes.count - offset > highWater && pending == 0 {
             offset += try tryNow(span.extracting(offset..<bytes.count))
@@ -63,7 +63,7 @@ extension StreamCore {
     }
 
     /// Whether the process's budget has room for so many bytes. If not, and the caller `waits`, the first writer is woken when it has.
-    private func mayQueue(_ count: Int, waits: Bool) -> Bool {
+    func mayQueue(_ count: Int, waits: Bool) -> Bool {
         if charge == nil {
             if !loop.budgetAccount.budget.isLimited { return true }
             charge = BudgetCharge(self)
@@ -71,7 +71,7 @@ extension StreamCore {
         return charge?.take(count, waits: waits) ?? true
     }
 
-    private func admit(_ bytes: Span<UInt8>) throws {
+    func admit(_ bytes: Span<UInt8>) throws {
         if pending == 0 && lastTry != loop.turn {
             let written = try tryNow(bytes)
             if written < bytes.count {
@@ -170,7 +170,7 @@ extension StreamCore {
     }
 
     /// The peer is gone: whatever was to be sent is lost.
-    private func fail(_ error: UVError) {
+    func fail(_ error: UVError) {
         writeError = writeError ?? error
         if pending > 0 { hasUntoldLoss = true }
         pending = 0

@@ -19,10 +19,10 @@ extension TCPStream {
 
 /// One attempt at one address: for all kinds of streams.
 func connectedTransport(
-    _ remote: Endpoint, from local: Endpoint? = nil, _ loop: EventLoop, _ task: AnyLoopTask
+    _ remote: Endpoint, from local: Endpoint? = nil, acceptsDescriptors: Bool = false, _ loop: EventLoop, _ task: AnyLoopTask
 ) async throws -> any StreamTransport {
     do {
-        let attempt = try loop.network.connect(to: remote, from: local, on: loop)
+        let attempt = try loop.network.connect(to: remote, from: local, acceptsDescriptors: acceptsDescriptors, on: loop)
         defer { attempt.cancel() }
         if let transport = try attempt.takeConnection() { return transport }
         try attempt.watch { task.wake() }

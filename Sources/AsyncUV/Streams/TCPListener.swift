@@ -44,7 +44,7 @@ public final class TCPListener: StreamListener, @unchecked Sendable {
         try listen(at: SocketAddress(host: host, port: port), backlog: backlog, reusePort: reusePort, on: loop, file: file, line: line)
     }
 
-    private init(_ core: ListenerCore, _ address: SocketAddress) {
+    init(_ core: ListenerCore, _ address: SocketAddress) {
         self.core = core
         self.address = address
     }

@@ -32,15 +32,17 @@ public final class UnixListener: StreamListener, @unchecked Sendable {
     ///   - permissions: of the socket's file, as in chmod(2), such as 0o660: to connect takes permission to write. They are set before anybody can connect. Nil is
     ///     what the umask leaves of 0o777. An abstract name has none.
     ///   - existing: what becomes of a socket that is at the path already.
+    ///   - acceptsDescriptors: of the streams that it accepts; see ``UnixStream/connect(to:acceptsDescriptors:on:file:line:)``.
     /// - Throws: `LoopError` `.system` with what to do about it: EADDRINUSE if a server is there, ENOTSOCK if something else is; `.invalidAddress`; `.misuse` where there is
     ///   no event loop, or on another thread than its own.
     public static func listen(
         at address: UnixAddress, backlog: Int = TCPListener.defaultBacklog, permissions: Int? = nil, existing: ExistingSocket = .replaceIfDead,
-        on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
+        acceptsDescriptors: Bool = false, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
     ) throws -> UnixListener {
         if address.isUnnamed { throw LoopError(.invalidAddress, "listen", on: "\(address)", "nobody could find a socket without a name") }
         var options = ListenOptions(backlog: Int32(clamping: backlog))
         options.existing = existing
+        options.acceptsDescriptors = acceptsDescriptors
         if let permissions {
             guard let mode = UInt32(exactly: permissions), mode <= 0o777, address.path != nil else {
                 throw LoopError.misuse("listen", on: "\(address)", "permissions are 0 to 0o777, and only a path has them")
@@ -50,13 +52,14 @@ public final class UnixListener: StreamListener, @unchecked Sendable {
         return UnixListener(try ListenerCore(at: .unix(address), options, on: loop, file: file, line: line), address)
     }
 
-    /// Listens at a path. See ``listen(at:backlog:permissions:existing:on:file:line:)``.
+    /// Listens at a path. See ``listen(at:backlog:permissions:existing:acceptsDescriptors:on:file:line:)``.
     public static func listen(
         path: String, backlog: Int = TCPListener.defaultBacklog, permissions: Int? = nil, existing: ExistingSocket = .replaceIfDead,
-        on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
+        acceptsDescriptors: Bool = false, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
     ) throws -> UnixListener {
         try listen(
-            at: UnixAddress(path: path), backlog: backlog, permissions: permissions, existing: existing, on: loop, file: file, line: line)
+            at: UnixAddress(path: path), backlog: backlog, permissions: permissions, existing: existing, acceptsDescriptors: acceptsDescriptors, on: loop, file: file,
+            line: line)
     }
 
     init(_ core: ListenerCore, _ address: UnixAddress) {

@@ -1,6 +1,7 @@
 internal import UVCore
 
-/// A connection over a Unix socket, with a process of the same machine; ``UnixListener/accept(file:line:)``, ``connect(to:on:file:line:)`` and ``pair(on:file:line:)`` make them.
+/// A connection over a Unix socket, with a process of the same machine; ``UnixListener/accept(file:line:)``, ``connect(to:acceptsDescriptors:on:file:line:)`` and
+/// ``pair(acceptsDescriptors:on:file:line:)`` make them.
 public final class UnixStream: LoopStream, @unchecked Sendable {
     // Sendable as LoopStream.
 
@@ -11,6 +12,7 @@ public final class UnixStream: LoopStream, @unchecked Sendable {
     init(_ transport: any StreamTransport, peer: UnixAddress, as endpoint: Endpoint, loop: EventLoop, file: String, line: Int) {
         peerAddress = peer
         super.init(transport, peer: endpoint, loop: loop, file: file, line: line)
+        core.received = (transport as? PassingStream)?.received
     }
 
     /// What this end is bound to. On the loop's thread.
@@ -60,32 +62,40 @@ public final class UnixStream: LoopStream, @unchecked Sendable {
     /// Connects to an address, on the caller's loop or the one named.
     ///
     /// While the server's backlog is full it tries again, after 1 ms first and later every 64 ms, for as long as one lets it.
+    /// - Parameter acceptsDescriptors: descriptors that the peer sends are kept, for ``receive(atMost:)``. Otherwise the system closes them.
     /// - Cancellation: nothing is left: the attempt is given up, and a connection that was just made is closed.
     /// - Throws: `LoopError` `.system` with the system's reason; `.invalidAddress` for an address that is unnamed; `.misuse` where there is no event loop.
     public static func connect(
-        to address: UnixAddress, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
+        to address: UnixAddress, acceptsDescriptors: Bool = false, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
     ) async throws -> UnixStream {
         guard let loop = loop ?? EventLoop.current, let task = loop.callingTask else {
-            return try await bridged("UnixStream.connect", on: loop) { try await connect(to: address, on: loop, file: file, line: line) }
+            return try await bridged("UnixStream.connect", on: loop) {
+                try await connect(to: address, acceptsDescriptors: acceptsDescriptors, on: loop, file: file, line: line)
+            }
         }
         if address.isUnnamed { throw LoopError(.invalidAddress, "connect", on: "\(address)", "nobody can be found at a socket without a name") }
-        let transport = try await connectedTransport(.unix(address), loop, task)
+        let transport = try await connectedTransport(.unix(address), acceptsDescriptors: acceptsDescriptors, loop, task)
         return UnixStream(transport, peer: address, as: .unix(address), loop: loop, file: file, line: line)
     }
 
-    /// Connects to a path. See ``connect(to:on:file:line:)``.
-    public static func connect(path: String, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line) async throws -> UnixStream {
-        try await connect(to: UnixAddress(path: path), on: loop, file: file, line: line)
+    /// Connects to a path. See ``connect(to:acceptsDescriptors:on:file:line:)``.
+    public static func connect(
+        path: String, acceptsDescriptors: Bool = false, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
+    ) async throws -> UnixStream {
+        try await connect(to: UnixAddress(path: path), acceptsDescriptors: acceptsDescriptors, on: loop, file: file, line: line)
     }
 
     /// Two streams that are connected with each other, without a listener: one of them may be given to another process. On the loop's thread.
     ///
+    /// - Parameter acceptsDescriptors: at both ends; see ``connect(to:acceptsDescriptors:on:file:line:)``.
     /// - Throws: `LoopError` `.system` if descriptors run out; `.misuse` where there is no event loop, or on another thread than its own.
-    public static func pair(on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line) throws -> (UnixStream, UnixStream) {
+    public static func pair(
+        acceptsDescriptors: Bool = false, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
+    ) throws -> (UnixStream, UnixStream) {
         let loop = try loop ?? EventLoop.requireCurrent("pair")
         guard loop.isOwner else { throw LoopError.misuse("pair", on: "\(loop)", "called on another thread; use loop.callSoonThreadsafe { … } or a LoopTask(on:)") }
         do {
-            let (near, far) = try loop.network.pair(on: loop)
+            let (near, far) = try loop.network.pair(acceptsDescriptors: acceptsDescriptors, on: loop)
             let make = { UnixStream($0, peer: .unnamed, as: .label("the other end of a pair"), loop: loop, file: file, line: line) }
             return (make(near), make(far))
         } catch {

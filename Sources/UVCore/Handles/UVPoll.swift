@@ -28,6 +28,26 @@ public final class UVPoll: UVHandle {
         owned = consume descriptor
     }
 
+    /// Watches a descriptor of somebody else's, by a number of its own: what becomes of the other one, closed or used for another file, does not matter to libuv, which
+    /// would abort. The descriptor stays as it is.
+    public convenience init(
+        loop: UVLoop, duplicating number: Int32, onEvent: @escaping (Result<Events, UVError>) -> Void
+    ) throws(UVError) {
+        let copy = try Descriptor.duplicate(of: number)
+        let isBlocking = try Descriptor.isBlocking(number)
+        try self.init(loop: loop, descriptor: copy.number, onEvent: onEvent)
+        if isBlocking {
+            do throws(UVError) {
+                // libuv has changed it, for all who use that open file.
+                try Descriptor.makeBlocking(copy.number)
+            } catch {
+                close()
+                throw error
+            }
+        }
+        owned = consume copy
+    }
+
     private var owned: Descriptor?
 
     /// Called once, when closing begins, whoever asked for it, with the descriptor still open.

@@ -13,6 +13,8 @@ public protocol StreamOwner: AnyObject {
     func streamReadingEnded(_ error: UVError?)
     /// The chunk given to `write` is with the system, or lost.
     func streamDidWrite(_ chunk: UVChunk, _ error: UVError?)
+    /// There are bytes, and they are not read, although there is room: what has come with those before must be taken first. Reading has stopped.
+    func streamIsHeldUp()
     /// The handle closes, whoever asked for it.
     func streamWillClose()
 }

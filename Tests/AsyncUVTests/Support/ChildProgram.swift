@@ -36,7 +36,8 @@ final class ChildProgram: @unchecked Sendable {
         try process.run()
     }
 
-    private static func path(_ name: String) throws -> String {
+    /// Where an executable is that was built with the tests.
+    static func path(_ name: String) throws -> String {
         let folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath().deletingLastPathComponent()
         let program = folder.appendingPathComponent(name).path
         try #require(FileManager.default.isExecutableFile(atPath: program), "no executable \(program)")
