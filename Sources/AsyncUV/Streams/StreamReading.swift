@@ -100,7 +100,9 @@ extension StreamCore {
     func inputEnded(_ error: UVError?) {
         giveBackIfEmpty()
         inputEnded = true
-        readError = error
+        // A write that came first has taken the error from the system, which then has nothing but an end for the reader. After EPIPE it is one: then the peer had ended its
+        // half before.
+        readError = error ?? writeError.flatMap { $0.name == "EPIPE" ? nil : $0 }
         reader?.wake()
     }
 
