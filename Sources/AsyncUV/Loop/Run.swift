@@ -35,6 +35,10 @@ extension EventLoop {
     /// **Signals.** The first signal of `signals` cancels the main task, which may clean up, or refuse and return as if nothing had been. A second one of the same kind ends
     /// the process at once, whatever the loop is doing. Signals are watched only on the process's main thread, by one loop at a time, and only if nobody else handles them.
     ///
+    /// **The main actor.** On the process's main thread the run serves the main actor, which nobody else could: `await MainActor.run { … }` works there. So does what comes to
+    /// the main queue of Dispatch. Not in programs that are linked with `-static-stdlib`, and not while a loop runs on the main thread by ``runForever()`` and the like: there
+    /// an `await` of the main actor never ends.
+    ///
     /// **The end.** When `main` has ended, what still runs is cancelled once and awaited, and so are tasks that are born meanwhile. Whoever refuses for longer than `grace` is
     /// named in a report and left behind. What ``StandardStream`` has not written yet is written, in what is left of the grace.
     ///
@@ -55,8 +59,10 @@ extension EventLoop {
         let loop = try EventLoop(clock: clock)
         let task = LoopTask(name: "main", on: loop, file: file, line: line) { try await main() }
         let interrupt: Interrupt
+        let mainActor: MainActorService?
         do {
             interrupt = try Interrupt(loop, task, signals, file: file, line: line)
+            mainActor = try MainActorService.start(loop)
         } catch {
             task.cancel()
             try loop.close(grace: grace)
@@ -65,6 +71,7 @@ extension EventLoop {
         let result = Result { try loop.runUntilComplete(task) }
         let refusing = try loop.cancelAllAndRun(grace: grace)
         interrupt.stop()
+        mainActor?.stop()
         loop.closeNow(abandoning: refusing)
         if let signal = interrupt.obeyed {
             if interruption == .raiseSignal { SignalWatch.endProcess(by: signal.number) }
