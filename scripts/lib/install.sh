@@ -14,6 +14,8 @@ is_installed() {
         libuv1-dev) [ -e /usr/include/uv.h ] || { command -v pkg-config >/dev/null && pkg-config --exists libuv; } ;;
         netcat-openbsd) command -v nc >/dev/null ;;
         bind9-dnsutils) command -v dig >/dev/null ;;
+        nftables) command -v nft >/dev/null ;;
+        iproute2) command -v ip >/dev/null && command -v tc >/dev/null ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }

@@ -31,7 +31,7 @@ func connectedPair() async throws -> (near: TCPStream, far: TCPStream) {
     return (near, try await listener.accept())
 }
 
-extension TCPStream {
+extension LoopStream {
     /// All bytes up to the end of the stream.
     func readAll() async throws -> [UInt8] {
         var all: [UInt8] = []
