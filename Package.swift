@@ -48,17 +48,13 @@ let package = Package(
         .testTarget(
             name: "AsyncUVTests",
             dependencies: [
-                "AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "TerminalProbe", "EchoServer", "LineChat", "TCPProxy", "DNSForwarder", "DNSMessages",
+                "AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "UnixProbe", "TerminalProbe", "FaultProbe", "EchoServer", "LineChat", "TCPProxy",
+                "DNSForwarder", "DNSMessages",
             ], swiftSettings: strict),
-        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "UnixProbe", "TerminalProbe", "EchoServer", "LineChat", "TCPProxy"], swiftSettings: strict),
         .testTarget(name: "DNSMessagesTests", dependencies: ["DNSMessages"], swiftSettings: strict),
         .executableTarget(name: "SignalProbe", dependencies: ["AsyncUV"], path: "Tests/SignalProbe", swiftSettings: strict),
         .executableTarget(name: "TerminalProbe", dependencies: ["AsyncUV"], path: "Tests/TerminalProbe", swiftSettings: strict),
         .executableTarget(name: "UnixProbe", dependencies: ["AsyncUV", "UVCore"], path: "Tests/UnixProbe", swiftSettings: strict),
-        .testTarget(name: "AsyncUVTests", dependencies: ["AsyncUV", "UVCore", "SignalProbe", "TCPProbe", "TerminalProbe", "FaultProbe", "EchoServer", "LineChat", "TCPProxy"], swiftSettings: strict),
-        .testTarget(name: "DNSMessagesTests", dependencies: ["DNSMessages"], swiftSettings: strict),
-        .executableTarget(name: "SignalProbe", dependencies: ["AsyncUV"], path: "Tests/SignalProbe", swiftSettings: strict),
-        .executableTarget(name: "TerminalProbe", dependencies: ["AsyncUV"], path: "Tests/TerminalProbe", swiftSettings: strict),
         .executableTarget(name: "FaultProbe", dependencies: ["AsyncUV"], path: "Tests/FaultProbe", swiftSettings: strict),
         .executableTarget(name: "TCPProbe", dependencies: ["AsyncUV"], path: "Tests/TCPProbe", swiftSettings: strict),
         .testTarget(

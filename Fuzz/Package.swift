@@ -4,7 +4,10 @@ import PackageDescription
 // A package of its own: who depends on AsyncUV builds nothing of this, and it is built with a sanitizer (scripts/fuzz).
 //
 // A new target is a folder Sources/FuzzX, a line below, and some files in Corpus/FuzzX for a start.
-let targets = ["FuzzAddresses": ["AsyncUV"]]
+let targets: [String: [Target.Dependency]] = [
+    "FuzzAddresses": [.product(name: "AsyncUV", package: "AsyncUV")],
+    "FuzzDNSMessages": ["DNSMessages"],
+]
 
 let package = Package(
     name: "Fuzz",
@@ -13,8 +16,10 @@ let package = Package(
     targets: [
         .target(name: "FuzzDriver"),
         .target(name: "FuzzSupport", dependencies: ["FuzzDriver"]),
+        // A link to the example's folder: what examples are made of is no product of the package.
+        .target(name: "DNSMessages"),
     ]
-        + targets.sorted { $0.key < $1.key }.map { name, products in
-            .executableTarget(name: name, dependencies: ["FuzzSupport"] + products.map { .product(name: $0, package: "AsyncUV") })
+        + targets.sorted { $0.key < $1.key }.map { name, dependencies in
+            .executableTarget(name: name, dependencies: ["FuzzSupport"] + dependencies)
         }
 )

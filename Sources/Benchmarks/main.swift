@@ -260,8 +260,7 @@ do {
 } catch is Usage {
     FileHandle.standardError.write(
         Data(
-            "usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | cancel-io N | posts N | hold PORT PID N\n"
-            "usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | cancel-io N | stalled PEERS | posts N\n"
+            "usage: bench spawn|spawn-bare N BATCH | yield2 N | yieldmany TASKS EACH | sleep N MS | cancel N | timeout N | batches N BATCH | wake N | cancel-io N | stalled PEERS | posts N | hold PORT PID N\n"
                 .utf8))
     exit(64)
 }

@@ -47,6 +47,8 @@ private final class End: StreamOwner {
 
     func streamReadingEnded(_ error: UVError?) { world.act(stream, self) }
 
+    func streamIsHeldUp() { world.act(stream, self) }
+
     func streamDidWrite(_ chunk: UVChunk, _ error: UVError?) {
         isWriting = false
         world.pool.give(chunk)

@@ -92,7 +92,7 @@ private final class Script: @unchecked Sendable {
         if let lastFailure { return .failed(UVError(code: -lastFailure, call: "accept4")) }
         connections -= 1
         do throws(UVError) {
-            let (near, far) = try SystemNetwork.shared.pair(on: loop)
+            let (near, far) = try SystemNetwork.shared.pair(acceptsDescriptors: false, on: loop)
             peers.append(far)
             return .connection(near, peer: .ip(.loopback(port: 2)))
         } catch {
@@ -118,9 +118,13 @@ private final class ListenerNetwork: Network, @unchecked Sendable {
         ScriptedListener(script, endpoint, loop)
     }
 
-    func connect(to remote: Endpoint, from local: Endpoint?, on loop: EventLoop) throws(UVError) -> any ConnectAttempt { throw .notSupported("connect") }
+    func connect(to remote: Endpoint, from local: Endpoint?, acceptsDescriptors: Bool, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {
+        throw .notSupported("connect")
+    }
 
-    func pair(on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport) { try SystemNetwork.shared.pair(on: loop) }
+    func pair(acceptsDescriptors: Bool, on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport) {
+        try SystemNetwork.shared.pair(acceptsDescriptors: false, on: loop)
+    }
 
     func datagrams(
         at local: SocketAddress?, to peer: SocketAddress?, _ setup: DatagramSetup, on loop: EventLoop

@@ -68,12 +68,15 @@ func expectCode<Value>(
     #expect(error?.code == code, "\(error.map { "\($0)" } ?? "")", sourceLocation: sourceLocation)
 }
 
-/// Gives the other tasks of the loop turns until `condition` holds.
+/// Gives the other tasks of the loop turns until `condition` holds. It may take another thread's work, and that its time on a busy machine.
 func until(sourceLocation: SourceLocation = #_sourceLocation, _ condition: () -> Bool) async throws {
-    for _ in 0..<100_000 {
-        if condition() { return }
-        try await LoopTask.yield()
-    }
+    let deadline = ContinuousClock.now + .seconds(20)
+    repeat {
+        for _ in 0..<100 {
+            if condition() { return }
+            try await LoopTask.yield()
+        }
+    } while ContinuousClock.now < deadline
     Issue.record("never became true", sourceLocation: sourceLocation)
 }
 

@@ -32,7 +32,7 @@ final class ScriptedNetwork: Network, @unchecked Sendable {
 
     var isOutside: Bool { false }
 
-    func connect(to remote: Endpoint, from local: Endpoint?, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {
+    func connect(to remote: Endpoint, from local: Endpoint?, acceptsDescriptors: Bool, on loop: EventLoop) throws(UVError) -> any ConnectAttempt {
         let host = remote.address?.host ?? ""
         let outcome = outcomes[host] ?? .never
         note("\(host)\(local.map { " from \($0)" } ?? "")", loop)
@@ -45,7 +45,9 @@ final class ScriptedNetwork: Network, @unchecked Sendable {
         throw UVError.notSupported("listen")
     }
 
-    func pair(on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport) { throw UVError.notSupported("pair") }
+    func pair(acceptsDescriptors: Bool, on loop: EventLoop) throws(UVError) -> (near: any StreamTransport, far: any StreamTransport) {
+        throw UVError.notSupported("pair")
+    }
 
     func datagrams(
         at local: SocketAddress?, to peer: SocketAddress?, _ setup: DatagramSetup, on loop: EventLoop
