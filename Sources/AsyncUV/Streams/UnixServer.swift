@@ -4,7 +4,7 @@ public typealias UnixServer = StreamServer<UnixListener>
 extension StreamServer where Listener == UnixListener {
     /// Listens at a Unix address, and begins to serve in the next turn. ``run(grace:cleanup:)`` waits for its end.
     ///
-    /// - Parameters: as ``UnixListener/listen(at:backlog:permissions:existing:on:file:line:)`` and ``init(_:name:maximumConnections:closeTimeout:file:line:handler:)``.
+    /// - Parameters: as ``UnixListener/listen(at:backlog:permissions:existing:acceptsDescriptors:on:file:line:)`` and ``init(_:name:maximumConnections:closeTimeout:file:line:handler:)``.
     /// - Throws: as these: nothing is left open then.
     public static func listen(
         at address: UnixAddress, permissions: Int? = nil, existing: UnixListener.ExistingSocket = .replaceIfDead,
