@@ -6,7 +6,7 @@ import PackageDescription
 // A new target is a folder Sources/FuzzX, a line below, and some files in Corpus/FuzzX for a start.
 let targets: [String: [Target.Dependency]] = [
     "FuzzAddresses": [.product(name: "AsyncUV", package: "AsyncUV")],
-    "FuzzDNSMessages": ["DNSMessages"],
+    "FuzzDNSMessages": ["FuzzedDNSMessages"],
 ]
 
 let package = Package(
@@ -16,8 +16,8 @@ let package = Package(
     targets: [
         .target(name: "FuzzDriver"),
         .target(name: "FuzzSupport", dependencies: ["FuzzDriver"]),
-        // A link to the example's folder: what examples are made of is no product of the package.
-        .target(name: "DNSMessages"),
+        // A link to the folder of the example, whose codec is no product of the package. Under another name: a module of that name is in the package as well.
+        .target(name: "FuzzedDNSMessages"),
     ]
         + targets.sorted { $0.key < $1.key }.map { name, dependencies in
             .executableTarget(name: name, dependencies: ["FuzzSupport"] + dependencies)

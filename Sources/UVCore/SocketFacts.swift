@@ -1,3 +1,4 @@
+internal import CLibUV
 internal import Glibc
 
 /// What a descriptor of unknown origin is.

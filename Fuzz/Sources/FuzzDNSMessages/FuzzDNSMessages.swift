@@ -1,4 +1,4 @@
-import DNSMessages
+import FuzzedDNSMessages
 import FuzzSupport
 
 /// Whatever is taken for a message can be looked at, grows older, answers and is answered, and stays a message through all that.

@@ -17,9 +17,7 @@ extension StreamCore {
         writers.append(task)
         defer {
             watch?.close()
-            if let charge, writers.first === task { charge.abandonTicket() }
-            writers.remove(task)
-            writers.first?.wake()
+            leaveWriters(task)
         }
         while true {
             try requireWritable(operation)

@@ -6,7 +6,7 @@
 ///
 /// **The limit.** Connections above `maximumConnections` are not taken: they wait in the listeners' backlogs until one that is served ends.
 ///
-/// **The end.** ``close()`` ends the listening and leaves the connections alone, ``closeClients()``, ``cancelHandlers()`` and ``abortClients()`` end those, and ``waitClosed()`` waits for
+/// **The end.** ``close()`` ends the listening and leaves the connections alone, ``closeClients()``, ``cancelHandlers(file:line:)`` and ``abortClients()`` end those, and ``waitClosed()`` waits for
 /// all of it; ``shutDown(grace:cleanup:)`` does it in order, and so does a cancelled ``run(grace:cleanup:)``. A server whose loop shuts down closes. Until then it serves, whether anybody holds it or not.
 ///
 /// Everything that does not wait belongs to the loop's thread, unless it says otherwise.

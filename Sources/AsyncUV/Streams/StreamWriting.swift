@@ -12,33 +12,65 @@ extension StreamCore {
         return true
     }
 
+    // What happens between the waits is apart from them: a frame that holds less, and swiftc 6.3 crashes when it optimises all of it in one.
     func write(_ bytes: [UInt8], by task: AnyLoopTask) async throws {
         var offset = 0
         writers.append(task)
-        defer {
-            if let charge, writers.first === task { charge.abandonTicket() }
-            writers.remove(task)
-            writers.first?.wake()
+        while let wait = try beginWriteWait(bytes, from: &offset, by: task) {
+            switch wait {
+            case .oneTurn: await task.parkForOneTurn()
+            case .forRoom: await task.park(.leave)
+            }
+            try endWriteWait(wait, by: task)
         }
-        while true {
-            try requireWritable("write")
-            if writers.first === task {
-                if pending == 0 && lastTry == loop.turn {
-                    // A peer that keeps up with a large write must not keep others from running: one attempt a turn.
-                    await task.parkForOneTurn()
-                    try task.throwIfInterrupted()
-                    continue
-                }
+    }
+
+    private enum WriteWait {
+        /// A peer that keeps up with a large write must not keep others from running: one attempt a turn.
+        case oneTurn
+        case forRoom
+    }
+
+    /// Nil when all of it is admitted. The task has left the writers then, and when it throws.
+    @inline(never)
+    private func beginWriteWait(_ bytes: [UInt8], from offset: inout Int, by task: AnyLoopTask) throws -> WriteWait? {
+        do {
+            while true {
+                try requireWritable("write")
+                guard writers.first === task else { break }
+                if pending == 0 && lastTry == loop.turn { return .oneTurn }
                 try admitPart(of: bytes, from: &offset)
-                if offset == bytes.count { return }
+                if offset == bytes.count {
+                    leaveWriters(task)
+                    return nil
+                }
                 // The system took all there was: nothing is on its way that would wake this task. Or the stream was closed to make room.
                 if pending == 0 && charge?.isWaiting != true || phase != .open { continue }
+                break
             }
-            loop.outstanding += 1
-            await task.park(.leave)
-            loop.outstanding -= 1
-            try task.throwIfInterrupted()
+        } catch {
+            leaveWriters(task)
+            throw error
         }
+        loop.outstanding += 1
+        return .forRoom
+    }
+
+    @inline(never)
+    private func endWriteWait(_ wait: WriteWait, by task: AnyLoopTask) throws {
+        if wait == .forRoom { loop.outstanding -= 1 }
+        do {
+            try task.throwIfInterrupted()
+        } catch {
+            leaveWriters(task)
+            throw error
+        }
+    }
+
+    func leaveWriters(_ task: AnyLoopTask) {
+        if let charge, writers.first === task { charge.abandonTicket() }
+        writers.remove(task)
+        writers.first?.wake()
     }
 
     /// As much as can be admitted now: all or nothing, unless it is more than can ever be.

@@ -4,7 +4,7 @@ extension TCPListener {
     /// Listens at several addresses, with one listener each; at all of them, or at none.
     ///
     /// - Parameter addresses: at least one; the same one twice counts once. Port 0 is any free one, the same for all that ask for it.
-    /// - Throws: as ``listen(at:backlog:reusePort:on:file:line:)``, for the first address that fails; `.invalidAddress` without addresses.
+    /// - Throws: as ``listen(at:backlog:reusePort:on:file:line:)->TCPListener``, for the first address that fails; `.invalidAddress` without addresses.
     public static func listen(
         at addresses: [SocketAddress], backlog: Int = defaultBacklog, reusePort: Bool = false, on loop: EventLoop? = nil,
         file: String = #fileID, line: Int = #line

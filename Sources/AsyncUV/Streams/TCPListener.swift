@@ -37,7 +37,7 @@ public final class TCPListener: StreamListener, @unchecked Sendable {
     /// - Parameters:
     ///   - host: an address in digits; `0.0.0.0` is every IPv4 address of the machine, `::` every IPv6 address and no IPv4 one. `localhost` is 127.0.0.1.
     ///   - port: 0 for any free one: see ``address``.
-    /// - Throws: as ``listen(at:backlog:reusePort:on:file:line:)``; `.invalidAddress`.
+    /// - Throws: as ``listen(at:backlog:reusePort:on:file:line:)->TCPListener``; `.invalidAddress`.
     public static func listen(
         host: String, port: Int, backlog: Int = defaultBacklog, reusePort: Bool = false, on loop: EventLoop? = nil, file: String = #fileID, line: Int = #line
     ) throws -> TCPListener {

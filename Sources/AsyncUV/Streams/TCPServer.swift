@@ -36,7 +36,7 @@ extension StreamServer where Listener == TCPListener {
     ///   - host: a name, or an address in digits: `0.0.0.0` is every IPv4 address of the machine, `::` every IPv6 one. Of a name's addresses those count that the machine has.
     ///   - port: 0 for any free one, the same at all addresses: see ``addresses``.
     ///
-    ///   The others as of ``TCPListener/listen(at:backlog:reusePort:on:file:line:)`` and ``init(_:name:maximumConnections:closeTimeout:file:line:handler:)``.
+    ///   The others as of ``TCPListener/listen(at:backlog:reusePort:on:file:line:)->TCPListener`` and ``init(_:name:maximumConnections:closeTimeout:file:line:handler:)``.
     /// - Cancellation: leaves nothing open.
     /// - Throws: as these, and as `SocketAddress.resolve`: nothing is left open then.
     public static func listen(

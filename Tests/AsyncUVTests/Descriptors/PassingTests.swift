@@ -294,7 +294,11 @@ private func withPassingPair(
             // A program that another test starts at this moment has a copy of the far end until it runs.
             await expectCode(.connectionLost) { while true { try await near.send([1], descriptors: [file]) } }
             await expectCode(.connectionLost) { try await near.write([1]) }
-            #expect(try await near.receive()?.bytes == nil)
+            do {
+                #expect(try await near.receive()?.bytes == nil)
+            } catch let error as LoopError where error.code == .connectionLost {
+                // That copy went with bytes unread.
+            }
             #expect(try openCount(file) == 1)
         }
     }
