@@ -19,8 +19,6 @@ final class StreamCore: @unchecked Sendable {
     let loop: EventLoop
     /// Nil once closed.
     private(set) var transport: (any StreamTransport)?
-    /// Tasks in `close` and `waitClosed`.
-    private var closers = WaitList()
     /// Where the stream was created.
     let file: String
     private var rarities: Rarities?
@@ -33,8 +31,6 @@ final class StreamCore: @unchecked Sendable {
     var reader: AnyLoopTask?
     /// How many bytes it waits for.
     var wanted = 0
-    /// What has come with the input, on a stream that takes descriptors.
-    var received: ReceivedDescriptors?
 
     // MARK: writing: see StreamWriting
 
@@ -52,9 +48,6 @@ final class StreamCore: @unchecked Sendable {
     var lastTry = UInt64.max
     /// Tasks that wait for their turn to write, or for room; only the first one is woken.
     var writers = WaitList()
-    var flushers = WaitList()
-    /// What it holds of a budget with a limit.
-    var charge: BudgetCharge?
 
     // MARK: small things of both
 
@@ -79,6 +72,10 @@ final class StreamCore: @unchecked Sendable {
 
     /// What few streams have, in an object of its own.
     private final class Rarities {
+        var closers = WaitList()
+        var flushers = WaitList()
+        var received: ReceivedDescriptors?
+        var charge: BudgetCharge?
         var readError: UVError?
         var writeError: UVError?
         var endWriting: (() -> Void)?
@@ -90,6 +87,29 @@ final class StreamCore: @unchecked Sendable {
         let new = Rarities()
         rarities = new
         return new
+    }
+
+    /// Tasks in `close` and `waitClosed`.
+    private var closers: WaitList {
+        get { rarities?.closers ?? WaitList() }
+        set { madeRarities().closers = newValue }
+    }
+
+    var flushers: WaitList {
+        get { rarities?.flushers ?? WaitList() }
+        set { madeRarities().flushers = newValue }
+    }
+
+    /// What has come with the input, on a stream that takes descriptors.
+    var received: ReceivedDescriptors? {
+        get { rarities?.received }
+        set { if rarities != nil || newValue != nil { madeRarities().received = newValue } }
+    }
+
+    /// What it holds of a budget with a limit.
+    var charge: BudgetCharge? {
+        get { rarities?.charge }
+        set { if rarities != nil || newValue != nil { madeRarities().charge = newValue } }
     }
 
     var readError: UVError? {

@@ -70,7 +70,7 @@ func expectCode<Value>(
 
 /// Gives the other tasks of the loop turns until `condition` holds. It may take another thread's work, and that its time on a busy machine.
 func until(sourceLocation: SourceLocation = #_sourceLocation, _ condition: () -> Bool) async throws {
-    let deadline = ContinuousClock.now + .seconds(20)
+    let deadline = ContinuousClock.now + .seconds(60)
     repeat {
         for _ in 0..<100 {
             if condition() { return }
