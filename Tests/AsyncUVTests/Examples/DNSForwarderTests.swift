@@ -170,7 +170,7 @@ import Testing
     }
 
     @Test func tenClientsThatAskTwentyTimesEachAreAllAnswered() async throws {
-        try await withForwarder { forwarder, server in
+        try await withForwarder("--timeout", "30000") { forwarder, server in
             let clients = (0..<10).map { client in
                 LoopTask {
                     let answer = try await forwarder.dig(["+short"] + (0..<20).map { "n\(client * 20 + $0).example.test" })

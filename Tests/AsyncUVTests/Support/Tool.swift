@@ -39,7 +39,12 @@ final class Tool: @unchecked Sendable {
         return process.terminationStatus
     }
 
-    func received() throws -> Data { try Data(contentsOf: URL(fileURLWithPath: outputPath)) }
+    func received() throws -> Data {
+        // Data(contentsOf:) loses the buffer that it reads an empty file into.
+        let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: outputPath))
+        defer { file.closeFile() }
+        return try file.readToEnd() ?? Data()
+    }
 
     /// By SIGKILL: its connections are closed by the system.
     func kill() {
