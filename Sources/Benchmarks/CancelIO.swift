@@ -4,22 +4,15 @@ import Foundation
 /// Random cancels of reads, accepts, connects and queue gets under load, until there were so many. What was sent must have come, once and in order; every
 /// connection must be accounted for, and every descriptor given back.
 func cancelIO(_ wanted: Int) async throws -> Measurement {
-    let before = openDescriptors()
+    let before = ThisProcess.openDescriptors
     let load = try CancelledLoad(wanted)
     let measurement = try await measure(wanted) { try await load.run() }
-    let after = openDescriptors()
+    let after = ThisProcess.openDescriptors
     // libuv keeps one descriptor in reserve from the first stream on.
-    guard after <= before + 1 else { throw Lost(what: "descriptors: \(before) before, \(after) after") }
+    guard after <= before + 1 else { throw Wrong("lost or doubled: descriptors: \(before) before, \(after) after") }
     var result = measurement
     result.extra = load.report + [("descriptors_before", Double(before)), ("descriptors_after", Double(after))]
     return result
-}
-
-private func openDescriptors() -> Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? 0 }
-
-struct Lost: Error, CustomStringConvertible {
-    let what: String
-    var description: String { "lost or doubled: \(what)" }
 }
 
 /// On one loop's thread.
@@ -97,8 +90,8 @@ private final class CancelledLoad: @unchecked Sendable {
             }
         } catch is TimeoutError {
             let missing = sent.filter { received[$0.key] != $0.value }.keys.sorted()
-            throw Lost(
-                what: "\(connected) connections made, \(accepted) accepted, \(nameless) of these without a name; incomplete: \(missing.prefix(10))")
+            throw Wrong(
+                "lost or doubled: \(connected) connections made, \(accepted) accepted, \(nameless) of these without a name; incomplete: \(missing.prefix(10))")
         }
         isEnding = true
         for task in acceptors { task.cancel() }
@@ -162,7 +155,7 @@ private final class CancelledLoad: @unchecked Sendable {
         while true {
             let piece = try await hounded(.get) { [self] in try await pieces.get() }
             for (index, byte) in piece.bytes.enumerated() where byte != pattern(piece.connection, piece.offset + index) {
-                throw Lost(what: "byte \(piece.offset + index) of connection \(piece.connection)")
+                throw Wrong("lost or doubled: byte \(piece.offset + index) of connection \(piece.connection)")
             }
             received[piece.connection, default: 0] += piece.bytes.count
         }
