@@ -371,11 +371,10 @@ extension Sockets {
     /// What was kept of it.
     public func copy(_ slot: Int) -> [UInt8] {
         let count = min(fullSize(slot), unsafe vectors[slot].iov_len)
+        if count == 0 { return [] }
         return unsafe [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
-            if count > 0 {
-                unsafe UnsafeMutableRawBufferPointer(target).copyMemory(
-                    from: UnsafeRawBufferPointer(start: bytes + slot * DatagramMemory.slotSize, count: count))
-            }
+            unsafe UnsafeMutableRawBufferPointer(target).copyMemory(
+                from: UnsafeRawBufferPointer(start: bytes + slot * DatagramMemory.slotSize, count: count))
             initialized = count
         }
     }

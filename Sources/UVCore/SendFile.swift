@@ -37,6 +37,7 @@ public enum Files {
 
     /// Fewer bytes than asked for at the end of the file only.
     public static func read(_ file: Int32, at offset: Int64, count: Int) throws(UVError) -> [UInt8] {
+        if count <= 0 { return [] }
         var failure: Int32 = 0
         let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, length in
             while length < count {

@@ -54,8 +54,10 @@
     /// Takes bytes from the start, as an array of their own.
     public func take(_ count: Int) -> [UInt8] {
         let count = min(count, self.count)
+        // Not by an initializer that fills none of the bytes: it writes the count into the one object that stands for all empty arrays.
+        if count <= 0 { return [] }
         let array = unsafe [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
-            if count > 0 { unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count])) }
+            unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
             initialized = count
         }
         consume(count)

@@ -118,7 +118,7 @@ func reports() throws -> Log {
             let hasRun = Shared(false)
             let server = try StreamServer([listener]) { _ in hasRun.value = true }
             let (near, far) = try await connectedPair()
-            listener.onAccept = { server.loop.ready.append(.call { server.cancelHandlers() }) }
+            listener.onAccept = { [unowned server] in server.loop.ready.append(.call { server.cancelHandlers() }) }
             try listener.queue.putNow(near)
             await expectCode(.connectionLost) { try await far.read() }
             #expect(!hasRun.value)
