@@ -1,4 +1,5 @@
 import AsyncUV
+import Foundation
 
 /// An echo server that copies nothing by itself: it looks at what has come where it lies, and sends that.
 func echo(port: Int) async throws {
@@ -22,10 +23,10 @@ func echoStreams(port: Int) async throws {
 
 /// Until it is cancelled.
 private func serve(_ port: Int, _ handler: @escaping TCPServer.Handler) async throws {
-    do {
-        try await TCPServer.serve(host: "127.0.0.1", port: port, name: "echo") { stream in
-            // A peer that breaks off ends its connection, and is nothing to report.
-            do { try await handler(stream) } catch let error as LoopError where error.code == .connectionLost {}
-        }
-    } catch is CancelledError {}
+    let server = try await TCPServer.listen(host: "127.0.0.1", port: port, name: "echo") { stream in
+        // A peer that breaks off ends its connection, and is nothing to report.
+        do { try await handler(stream) } catch let error as LoopError where error.code == .connectionLost {}
+    }
+    try FileHandle.standardOutput.write(contentsOf: Data("listening on \(server.addresses[0])\n".utf8))
+    do { try await server.run() } catch is CancelledError {}
 }

@@ -6,6 +6,7 @@ struct Workload: Sendable {
     struct Argument: Sendable {
         let name: String
         var usual: Int?
+        var range = 1...1_000_000_000
     }
 
     enum Body: Sendable {
@@ -41,12 +42,14 @@ struct Workload: Sendable {
         }
     }
 
+    /// 0 is any that is free.
+    private static let port = Argument(name: "PORT", range: 0...65_535)
     private static func many(_ usual: Int, _ name: String = "N") -> Argument { Argument(name: name, usual: usual) }
 
     /// Those that other programs have too, with the same names and numbers.
     static let shared: [Workload] = [
-        Workload("echo", [Argument(name: "PORT")], "a server that sends back what it gets, without copies of its own", .server { try await echo(port: $0[0]) }),
-        Workload("echo-streams", [Argument(name: "PORT")], "the same, by arrays", .server { try await echoStreams(port: $0[0]) }),
+        Workload("echo", [port], "a server that sends back what it gets, without copies of its own", .server { try await echo(port: $0[0]) }),
+        Workload("echo-streams", [port], "the same, by arrays", .server { try await echoStreams(port: $0[0]) }),
         Workload("spawn", [many(1_000_000), many(1000, "BATCH")], "a task that does nothing, created and awaited", .onLoop { try await spawn($0[0], batch: $0[1]) }),
         Workload("yield2", [many(1_000_000)], "a yield, of two tasks", .onLoop { try await yields(tasks: 2, each: max(1, $0[0] / 2)) }),
         Workload("yieldmany", [many(1000, "TASKS"), many(1000, "EACH")], "a yield, of many tasks", .onLoop { try await yields(tasks: $0[0], each: $0[1]) }),
@@ -77,7 +80,7 @@ struct Workload: Sendable {
             "batches", [many(1_000_000), many(1000, "BATCH")], "a sleep started and cancelled; memory must stand still",
             .onLoop { try await batches($0[0], batch: $0[1]) }),
         Workload(
-            "hold", [Argument(name: "PORT"), Argument(name: "PID"), many(5000)], "a connection to an echo server PID that then does nothing; the server's memory",
+            "hold", [port, Argument(name: "PID"), many(5000)], "a connection to an echo server PID that then does nothing; the server's memory",
             .onLoop { try await hold(port: $0[0], process: $0[1], $0[2]) }),
         Workload("stalled", [many(1000, "PEERS")], "an answer of a server that PEERS others read nothing from", .onLoop { try await stalled($0[0]) }),
         Workload("cancel-io", [many(10_000)], "a read, accept, connect or get cancelled at random; nothing may be lost", .onLoop { try await cancelIO($0[0]) }),

@@ -32,9 +32,10 @@ func numbers(_ texts: [String], for workload: Workload) -> [Int] {
             if let usual = argument.usual { return usual }
             end("\(argument.name) is missing; usage: bench \(workload.usage)", status: 64)
         }
-        guard let number = Int(texts[index]), number >= 1, argument.name != "PORT" || number <= 65_535 else {
-            let range = argument.name == "PORT" ? "from 1 to 65535" : "of at least 1"
-            end("\(argument.name) '\(texts[index])' is not a whole number \(range); usage: bench \(workload.usage)", status: 64)
+        guard let number = Int(texts[index]), argument.range.contains(number) else {
+            end(
+                "\(argument.name) '\(texts[index])' is not a whole number from \(argument.range.lowerBound) to \(argument.range.upperBound); usage: bench \(workload.usage)",
+                status: 64)
         }
         return number
     }

@@ -1,4 +1,4 @@
-# For sourcing: `start_echo FILE COMMAND…` starts an echo daemon on a free port and sets `server` and `port`; `stop_echo` ends it by SIGTERM; `kill_echo` at once.
+# For sourcing: `start_echo FILE COMMAND…` starts an echo daemon that is told to take a free port, and sets `server` and `port`; `stop_echo` ends it by SIGTERM; `kill_echo` at once.
 
 server=
 port=
@@ -6,7 +6,7 @@ port=
 start_echo() {
     local output=$1
     shift
-    "$@" --port 0 >"$output" &
+    "$@" >"$output" &
     server=$!
     for _ in $(seq 300); do
         port=$(sed -n 's/^listening on 127\.0\.0\.1:\([0-9][0-9]*\)$/\1/p' "$output")
