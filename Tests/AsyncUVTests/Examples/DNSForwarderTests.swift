@@ -14,7 +14,9 @@ import Testing
         try await withLoop(clock: .system, sourceLocation: sourceLocation) {
             let server = try AuthoritativeServer()
             let serving = LoopTask(name: "server") { try await server.serve() }
-            let forwarder = try DNSForwarderProcess(upstreams: before + [server.address], options)
+            // What a busy machine is too slow for is not what is asked here, unless the test says so.
+            let patient = options.contains("--timeout") ? options : options + ["--timeout", "30000"]
+            let forwarder = try DNSForwarderProcess(upstreams: before + [server.address], patient)
             do {
                 try await body(forwarder, server)
             } catch {
@@ -154,8 +156,7 @@ import Testing
     // MARK: many at once
 
     @Test func twoHundredQueriesAtOnceAreAllAnswered() async throws {
-        // What a slow machine asks twice is not counted here.
-        let words = try await withForwarder("--timeout", "30000") { forwarder, server in
+        let words = try await withForwarder { forwarder, server in
             server.delay = .milliseconds(200)
             let sockets = try (0..<200).map { _ in try UDPSocket.connect(to: forwarder.address) }
             defer { for socket in sockets { socket.close() } }
@@ -171,7 +172,7 @@ import Testing
     }
 
     @Test func tenClientsThatAskTwentyTimesEachAreAllAnswered() async throws {
-        try await withForwarder("--timeout", "30000") { forwarder, server in
+        try await withForwarder { forwarder, server in
             let clients = (0..<10).map { client in
                 LoopTask {
                     let answer = try await forwarder.dig(["+short"] + (0..<20).map { "n\(client * 20 + $0).example.test" })
