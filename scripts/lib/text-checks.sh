@@ -91,7 +91,7 @@ paths_in_documents() {
 document_paths() {
     {
         # In backticks: with a folder of ours in front, or with the ending of a file of ours.
-        grep -oE '`[^` ]+`' "$1" | tr -d '`' | grep -E '^(Sources|Tests|Peers|docs|scripts|CLibUV|Fuzz|\.ci)/|^[A-Za-z0-9_./-]+\.(swift|md|sh|json|jsonl|h|modulemap)$'
+        grep -oE '`[^` ]+`' "$1" | tr -d '`' | grep -E '^(Sources|Tests|Peers|docs|scripts|CLibUV|Fuzz|\.ci)/|^[A-Za-z0-9_./-]+\.(swift|md|sh|json|jsonl|h|c|py|modulemap)$'
         # Commands of ours, wherever they stand.
         grep -oE '(^|[ `(])scripts/[A-Za-z0-9_./-]*[A-Za-z0-9_]' "$1" | tr -d ' `('
         grep -oE '\]\([^)#]+' "$1" | sed 's/^](//' | grep -vE '^[a-z]+:'
