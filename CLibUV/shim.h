@@ -1,5 +1,5 @@
 // What Swift cannot import of libuv and of the C library around it: casts, macros, variadics, headers that its
-// Glibc module leaves out. Nothing else belongs here.
+// Glibc module leaves out; and the one entry of Swift's runtime that has no name in Swift. Nothing else belongs here.
 #ifndef CLIBUV_SHIM_H
 #define CLIBUV_SHIM_H
 
@@ -20,6 +20,9 @@ static inline int clibuv_is_main_thread(void) {
 static inline int clibuv_eventfd(void) {
     return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 }
+
+// Swift's runtime: the task that runs on this thread, or null. The compiler calls it by this name, so that it cannot change.
+void *clibuv_native_task(void) __asm__("swift_task_getCurrent");
 
 // glibc shows these to those who define _GNU_SOURCE, which a module cannot rely on.
 int clibuv_accept4(int listener, struct sockaddr *address, socklen_t *length, int flags) __asm__("accept4");

@@ -101,9 +101,9 @@ extension EventLoop {
 
     /// Turns outside of a run, for the callbacks of what ended with the loop.
     private func runLastTurns() {
-        EventLoop.onThisThread.set(self)
+        beginRunning()
         for _ in 0..<EventLoop.maximumTurnsBetweenPolls where !ready.isEmpty { runTurn() }
-        EventLoop.onThisThread.set(nil)
+        endRunning()
     }
 
     @discardableResult
@@ -123,17 +123,16 @@ extension EventLoop {
         }
         uv = nil
         // Let go of outside the queue, which must not be changed while it is looked at.
-        let dropped = ready
-        ready.removeAll()
+        var dropped: [ReadyEntry] = []
+        while let entry = ready.popFirst() { dropped.append(entry) }
         reportJobs(in: dropped)
         return left
     }
 
     /// Plain Swift tasks that were about to go on here, and never will.
-    private func reportJobs(in dropped: RingQueue<ReadyEntry>) {
-        var entries = dropped
+    private func reportJobs(in dropped: [ReadyEntry]) {
         var jobs = 0
-        while let entry = entries.popFirst() {
+        for entry in dropped {
             switch entry {
             case .taskJob, .serialJob: jobs += 1
             default: continue

@@ -60,7 +60,7 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
 
     // MARK: the turn
 
-    var ready = RingQueue<ReadyEntry>(capacity: 64)
+    let ready = ReadyQueue()
     /// Timers whose deadline has come, until the turn that appends them.
     var dueTimers: [TimerSlot] = []
     /// Counts turns since the loop was made. Other threads read it, to say when they asked for something.
@@ -85,9 +85,9 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
 
     // MARK: tasks
 
-    var unfinished = TaskTable()
+    let unfinished = TaskTable()
     /// Tasks that are suspended in foreign async code.
-    var suspended: [NativeTaskID: AnyLoopTask] = [:]
+    let suspended = SuspendedTasks()
     /// Descriptors, pool jobs and other loops that are waited for: a virtual clock does not jump over them.
     var outstanding = 0
     /// Waits for the network, which may be outside of the loop, or not.
@@ -119,6 +119,8 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     enum Life { static let open: UInt8 = 0, running: UInt8 = 1, closed: UInt8 = 2 }
     let life: Atomic<UInt8>
     let ownerThread: Atomic<UInt>
+    /// The system's name of the thread that runs it; 0: none does.
+    private let runningThread = Atomic<UInt>(0)
 
     static let onThisThread = ThreadLocal<EventLoop>()
     /// The loop for which this thread, which is not the loop's, makes a task at this moment.
@@ -191,7 +193,18 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
     }
 
     /// The loop runs on the calling thread.
-    var isCurrent: Bool { EventLoop.onThisThread.object === self }
+    var isCurrent: Bool { runningThread.load(ordering: .relaxed) == ThisThread.systemID }
+
+    /// From here on, until `endRunning`, the loop is this thread's current one.
+    func beginRunning() {
+        runningThread.store(ThisThread.systemID, ordering: .relaxed)
+        EventLoop.onThisThread.set(self)
+    }
+
+    func endRunning() {
+        EventLoop.onThisThread.set(nil)
+        runningThread.store(0, ordering: .relaxed)
+    }
 
     /// The calling thread may touch the loop: it runs it, or owns it while it is idle.
     var isOwner: Bool {
@@ -209,12 +222,22 @@ public final class EventLoop: @unchecked Sendable, CustomStringConvertible {
 
     /// The LoopTask whose code is calling on this loop's thread. Nil for callbacks, plain tasks, child tasks and other threads: identity is checked, because a
     /// plain task that is started inside a LoopTask sees all that the LoopTask sees.
-    var callingTask: AnyLoopTask? {
-        guard isCurrent else { return nil }
-        if let current, current.nativeID == NativeTaskID.current { return current }
+    var callingTask: AnyLoopTask? { isCurrent ? callingTaskHere : nil }
+
+    /// The LoopTask whose code is calling, of whichever loop runs on this thread.
+    static var callingTask: AnyLoopTask? { onThisThread.object?.callingTaskHere }
+
+    /// `callingTask`, on the loop's thread.
+    private var callingTaskHere: AnyLoopTask? {
+        let native = NativeTaskID.current
+        if let current, current.nativeID == native { return current }
+        return taskThatCameBack(native)
+    }
+
+    /// One that was resumed by a job that is not its own, as default actors do.
+    private func taskThatCameBack(_ native: NativeTaskID) -> AnyLoopTask? {
         if suspended.isEmpty && current?.cancellation.phase != .running { return nil }
-        // Resumed by a job that is not the task's own, as default actors do.
-        guard let task = suspended.removeValue(forKey: NativeTaskID.current) else { return nil }
+        guard let task = suspended.take(native) else { return nil }
         leaveCurrent()
         task.cancellation.resume()
         current = task

@@ -58,11 +58,7 @@ struct NativeTaskID: Hashable {
 
     /// The native task that runs on this thread; `none` outside of one.
     static var current: NativeTaskID {
-        // SAFETY: as above; UnsafeCurrentTask is a single pointer.
-        unsafe withUnsafeCurrentTask { task in
-            guard let task = unsafe task else { return .none }
-            return NativeTaskID(bits: unsafe unsafeBitCast(task, to: UInt.self))
-        }
+        NativeTaskID(bits: ThisThread.nativeTask)
     }
 }
 

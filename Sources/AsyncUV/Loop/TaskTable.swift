@@ -1,31 +1,24 @@
+internal import UVCore
+
 /// Tasks that are not done, each held until it is. A task knows its place.
-struct TaskTable {
-    private var places: [AnyLoopTask?] = []
-    private var free: [Int32] = []
-    private(set) var count = 0
+///
+/// A class over fenced memory, because every task goes in and out of it: see the decision about hot state.
+final class TaskTable {
+    private let places = FencedTable<AnyLoopTask>()
+
+    var count: Int { places.count }
 
     /// Oldest first.
-    var all: [AnyLoopTask] { places.compactMap(\.self).sorted { $0.number < $1.number } }
+    var all: [AnyLoopTask] { places.all.sorted { $0.number < $1.number } }
 
-    mutating func insert(_ task: AnyLoopTask) {
-        if let index = free.popLast() {
-            task.tableIndex = index
-            places[Int(index)] = task
-        } else {
-            task.tableIndex = Int32(places.count)
-            places.append(task)
-        }
-        count += 1
-    }
+    func insert(_ task: AnyLoopTask) { task.tableIndex = places.insert(task) }
 
     /// False if it is not in the table.
-    mutating func remove(_ task: AnyLoopTask) -> Bool {
+    func remove(_ task: AnyLoopTask) -> Bool {
         guard task.tableIndex >= 0 else { return false }
-        places[Int(task.tableIndex)] = nil
-        free.append(task.tableIndex)
+        let index = task.tableIndex
         task.tableIndex = -1
-        count -= 1
-        return true
+        return places.remove(at: index) != nil
     }
 }
 

@@ -32,13 +32,13 @@ extension EventLoop {
             throw LoopError.misuse("run", on: description, "it is running on another thread")
         }
         ownerThread.store(ThisThread.id, ordering: .relaxed)
-        EventLoop.onThisThread.set(self)
+        beginRunning()
         return uv
     }
 
     private func leave() {
         stopRequested = false
-        EventLoop.onThisThread.set(nil)
+        endRunning()
         life.store(Life.open, ordering: .releasing)
     }
 
@@ -90,8 +90,8 @@ extension EventLoop {
         endingTurn.removeAll(keepingCapacity: true)
     }
 
-    private func execute(_ entry: ReadyEntry) {
-        switch entry {
+    private func execute(_ entry: consuming ReadyEntry) {
+        switch consume entry {
         case .wake(let task): resume(task)
         case .taskJob(let job): runForeign(job, serial: false)
         case .serialJob(let job): runForeign(job, serial: true)
@@ -103,12 +103,13 @@ extension EventLoop {
     }
 
     /// Resumes a task of ours: its continuation enqueues its job, which is taken as a hop and runs here.
-    private func resume(_ task: AnyLoopTask) {
+    private func resume(_ task: consuming AnyLoopTask) {
         guard let resumption = task.resumption.take() else { return }
         task.undo = .none
         task.cancellation.resume()
-        current = task
         runningJob = task.nativeID
+        // Handed over, not shared: the entry's hold on the task becomes that of `current`, which `leaveCurrent` lets go of.
+        current = consume task
         resumption.resume()
         runHops()
         runningJob = .none
@@ -117,7 +118,7 @@ extension EventLoop {
 
     /// A job that did not come from a wake-up of ours: a first step, a plain task, or a task of ours that comes back from foreign code.
     private func runForeign(_ job: UnownedJob, serial: Bool) {
-        if !suspended.isEmpty, let task = suspended.removeValue(forKey: NativeTaskID(job)) {
+        if !suspended.isEmpty, let task = suspended.take(NativeTaskID(job)) {
             task.cancellation.resume()
             current = task
         }
@@ -127,11 +128,10 @@ extension EventLoop {
 
     /// The code of the current task has left the thread. If it is neither parked nor done, it waits in foreign code.
     func leaveCurrent() {
-        guard let task = current else { return }
-        current = nil
+        guard let task = current.take() else { return }
         guard task.cancellation.phase == .running else { return }
         task.cancellation.enterForeign()
-        suspended[task.nativeID] = task
+        suspended.keep(task)
         if task.cancellation.pending != nil { task.nativeID.cancel() }
     }
 

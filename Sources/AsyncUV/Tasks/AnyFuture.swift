@@ -14,6 +14,8 @@ public class AnyFuture: @unchecked Sendable {
     // Small ones together and behind the others: a task that sleeps is as large as what stands here and in its subclass.
     /// The failure, or the CancelledError, of a future that is done.
     private(set) final var storedError: (any Error)?
+    /// Nothing that its methods call could come back here.
+    @safe @exclusivity(unchecked)
     private final var waiters = Waiters.nobody
     @usableFromInline final let status = Atomic<UInt8>(0)
     /// Nobody has looked at the failure, and nobody else has taken it over. Atomic, because tasks of several threads may fetch it at once.
@@ -123,9 +125,9 @@ public class AnyFuture: @unchecked Sendable {
 
     private final func settle(_ status: UInt8) {
         self.status.store(status, ordering: .releasing)
-        let waiters = waiters
-        self.waiters = .nobody
-        waiters.schedule(self)
+        var told = Waiters.nobody
+        swap(&told, &waiters)
+        told.schedule(self)
     }
 
     // MARK: waiting

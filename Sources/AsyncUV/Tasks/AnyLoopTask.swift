@@ -7,7 +7,8 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
     // In this order, which leaves no gaps: what is small stands behind what is not a multiple of eight bytes.
     /// Place in the loop's table of unfinished tasks.
     final var tableIndex: Int32 = -1
-    /// Where the task stands and which requests there are; see the struct.
+    /// Where the task stands and which requests there are; see the struct, whose methods call nothing that could come back here.
+    @safe @exclusivity(unchecked)
     final var cancellation = CancellationState()
     /// Where the task was created.
     private final let lineNumber: UInt32

@@ -18,7 +18,7 @@ func bridged<Value: Sendable>(
     }
     if loop.isClosed { throw LoopError(.closed, operation, on: loop.description, "the loop is closed") }
     let helper = LoopTask(name: operation, on: loop, eager: true) { try await body() }
-    if let task = EventLoop.current?.callingTask, task.loop !== loop {
+    if let task = EventLoop.callingTask, task.loop !== loop {
         // What the helper has taken (an item, a lock) nobody else can give back: it comes first, and a cancellation that arrived meanwhile at the next wait.
         try await task.waitAcrossLoops(for: helper, valueComesFirst: true)
         return try helper.result()
@@ -40,7 +40,7 @@ private func onPreferredExecutor<Value: Sendable>(_ body: @Sendable () async thr
 extension AnyFuture {
     /// Awaits from a place that is not a LoopTask of this future's loop.
     func waitFromElsewhere() async throws {
-        if let task = EventLoop.current?.callingTask {
+        if let task = EventLoop.callingTask {
             try await task.wait(for: self)
         } else if let home = EventLoop.preferred, !home.isCurrent, !home.isClosed {
             try await onPreferredExecutor { try await self.waitUntilDone() }

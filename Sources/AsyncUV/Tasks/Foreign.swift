@@ -10,7 +10,7 @@ extension LoopTask where Success == Never {
     public static func foreign<Value: Sendable>(
         @_inheritActorContext _ operation: sending @escaping @isolated(any) () async throws -> Value
     ) async throws -> Value {
-        guard let task = EventLoop.current?.callingTask else { return try await operation() }
+        guard let task = EventLoop.callingTask else { return try await operation() }
         let call = ForeignCall<Value>(loop: task.loop)
         call.start(operation)
         task.loop.foreignCalls += 1

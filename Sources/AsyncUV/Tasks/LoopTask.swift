@@ -12,7 +12,9 @@
 /// **Sharing.** The closure inherits the isolation and the task-locals of the place where the task is created, as `Task {}` does.
 public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @unchecked Sendable {
     /// The body, until it begins. Here and not in the closure of the native task: one that holds this task and nothing else needs no memory of its own.
+    @safe @exclusivity(unchecked)
     @usableFromInline var operation: (() async throws -> Success)?
+    @safe @exclusivity(unchecked)
     @usableFromInline var storedValue: Success?
 
     /// Starts `operation` in the next turn of the loop.
@@ -89,5 +91,5 @@ public final class LoopTask<Success: Sendable>: AnyLoopTask, Awaitable, @uncheck
 
 extension LoopTask where Success == Never {
     /// The task whose code is calling; nil in callbacks, in plain Swift tasks and in child tasks.
-    public static var current: AnyLoopTask? { EventLoop.current?.callingTask }
+    public static var current: AnyLoopTask? { EventLoop.callingTask }
 }

@@ -6,7 +6,7 @@ extension LoopTask where Success == Never {
     /// - Cancellation: throws in the next turn; the timer is already stopped when `cancel()` returns. Loses nothing.
     /// - Throws: ``CancelledError`` in a LoopTask, `CancellationError` in a plain task; `LoopError` `.misuse` where there is no event loop.
     public static func sleep(for duration: Duration) async throws {
-        guard let task = EventLoop.current?.callingTask else {
+        guard let task = EventLoop.callingTask else {
             return try await bridged("LoopTask.sleep") { try await LoopTask.sleep(for: duration) }
         }
         if duration <= .zero {
@@ -21,7 +21,7 @@ extension LoopTask where Success == Never {
     ///
     /// - Cancellation, Throws: as ``sleep(for:)``.
     public static func sleep(until instant: LoopInstant) async throws {
-        guard let task = EventLoop.current?.callingTask else {
+        guard let task = EventLoop.callingTask else {
             return try await bridged("LoopTask.sleep") { try await LoopTask.sleep(until: instant) }
         }
         if instant <= task.loop.now {

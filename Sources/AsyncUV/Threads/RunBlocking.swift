@@ -15,7 +15,7 @@ extension LoopTask where Success == Never {
     /// - Cancellation: throws in the next turn. A call that has not begun never begins; one that runs **goes on**, and what it returns is thrown away.
     /// - Throws: what `body` throws; ``CancelledError``; `LoopError` `.system` if no thread can be started.
     public static func runBlocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-        guard let task = EventLoop.current?.callingTask else {
+        guard let task = EventLoop.callingTask else {
             return try await bridged("LoopTask.runBlocking") { try await runBlocking(body) }
         }
         let call = WorkCall<Value>(loop: task.loop)
