@@ -53,13 +53,10 @@
 
     /// Takes bytes from the start, as an array of their own.
     public func take(_ count: Int) -> [UInt8] {
-        let count = min(count, self.count)
-        // Not by an initializer that fills none of the bytes: it writes the count into the one object that stands for all empty arrays.
-        if count <= 0 { return [] }
-        let array = unsafe [UInt8](unsafeUninitializedCapacity: count) { target, initialized in
-            unsafe UnsafeMutableRawBufferPointer(target).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
-            initialized = count
-        }
+        let count = max(0, min(count, self.count))
+        // From the bytes and not by the initializer that lets its caller fill them, which looks the array's type up at every call, and writes the count of an empty array
+        // into the one object that stands for all of these.
+        let array = unsafe [UInt8](UnsafeBufferPointer(rebasing: bytes.assumingMemoryBound(to: UInt8.self)[..<count]))
         consume(count)
         return array
     }

@@ -46,7 +46,8 @@ final class StreamCore: @unchecked Sendable {
     var joined: UVChunk?
     /// The turn in which the socket was last tried.
     var lastTry = UInt64.max
-    /// Tasks that wait for their turn to write, or for room; only the first one is woken.
+    /// Tasks that wait for their turn to write, or for room; only the first one is woken. Its methods touch nothing but the links of tasks that their loop holds.
+    @safe @exclusivity(unchecked)
     var writers = WaitList()
 
     // MARK: small things of both
