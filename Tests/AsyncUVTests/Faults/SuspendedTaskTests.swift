@@ -86,7 +86,7 @@ import UVCore
                 #expect(tasks.allSatisfy { !$0.isDone })
             }
             // Foreign code ends on threads of others, which may have to wait for their turn.
-            try loop.close(grace: .seconds(30))
+            try loop.close(grace: .seconds(300))
             #expect(loop.unfinishedTasks.isEmpty && loop.outstanding == 0)
             return tasks.map { ($0.name, $0.isDone) }
         }

@@ -40,7 +40,7 @@ private let startRaw = """
     func theTerminalIsPutBackWhenASignalEndsTheProgram(signal: String, status: Int) async throws {
         let lines = try await onTerminal(
             """
-            export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=handle_segv=0; \(startRaw)
+            export SWIFT_BACKTRACE=enable=no ASAN_OPTIONS=handle_segv=0 TSAN_OPTIONS=handle_segv=0; \(startRaw)
             kill -\(signal) $p; wait $p; echo status $?; stty -g > after; cmp before after && echo same
             """)
         #expect(lines.contains("status \(status)"), "\(lines)")
