@@ -8,7 +8,10 @@ final class QueueCore: @unchecked Sendable {
     private(set) var count = 0
     private(set) var isShutDown = false
     /// Whoever is woken is taken out at once, and comes back to the end of the line if another was faster.
+    // Not checked for exclusive access, which every item would pay for: a list lets go of tasks that their loop holds until they are done, so that nothing comes back from there.
+    @safe @exclusivity(unchecked)
     private var getters = WaitList()
+    @safe @exclusivity(unchecked)
     private var putters = WaitList()
     private var unfinished = 0
     /// Set while `unfinished` is zero.

@@ -12,7 +12,11 @@ public class QueueOf<Storage: QueueStorage>: @unchecked Sendable {
 
     public typealias Element = Storage.Element
 
+    // Checked for exclusive access by a flag of its own, which costs a thirtieth of the runtime's check: a storage is anybody's code.
+    @safe @exclusivity(unchecked)
     @usableFromInline final var storage = Storage()
+    @safe @exclusivity(unchecked)
+    @usableFromInline final var isInUse = false
     /// Who waits and how many there are, for all kinds of items the same code: what is generic here is only as much as has to know the item.
     @usableFromInline final let core: QueueCore
 
@@ -22,6 +26,14 @@ public class QueueOf<Storage: QueueStorage>: @unchecked Sendable {
     /// - Throws: `LoopError` `.misuse` without a loop.
     public init(maxSize: Int = 0, on loop: EventLoop? = nil) throws {
         core = try QueueCore(maxSize: maxSize, loop: loop ?? EventLoop.requireCurrent("Queue"))
+    }
+
+    @inlinable
+    final func withStorage<Result>(_ body: (inout Storage) -> Result) -> Result {
+        precondition(!isInUse, "a queue's storage has called the queue that it is in")
+        isInUse = true
+        defer { isInUse = false }
+        return body(&storage)
     }
 
     // MARK: waiting
@@ -40,7 +52,7 @@ public class QueueOf<Storage: QueueStorage>: @unchecked Sendable {
             try await core.waitForRoom(as: task)
         }
         try core.admit("Queue.put")
-        storage.put(item)
+        withStorage { $0.put(item) }
         core.added()
     }
 
@@ -57,7 +69,7 @@ public class QueueOf<Storage: QueueStorage>: @unchecked Sendable {
             }
             try await core.waitForItem(as: task)
         }
-        guard let item = storage.take() else { throw core.nothingToTake("Queue.get") }
+        guard let item = withStorage({ $0.take() }) else { throw core.nothingToTake("Queue.get") }
         core.removed()
         return item
     }
@@ -77,7 +89,7 @@ public class QueueOf<Storage: QueueStorage>: @unchecked Sendable {
     public final func putNow(_ item: Element) throws {
         try core.loop.requireOwner("Queue.putNow")
         try core.admit("Queue.putNow")
-        storage.put(item)
+        withStorage { $0.put(item) }
         core.added()
     }
 
@@ -87,7 +99,7 @@ public class QueueOf<Storage: QueueStorage>: @unchecked Sendable {
     @inlinable
     public final func getNow() throws -> Element {
         try core.loop.requireOwner("Queue.getNow")
-        guard let item = storage.take() else { throw core.nothingToTake("Queue.getNow") }
+        guard let item = withStorage({ $0.take() }) else { throw core.nothingToTake("Queue.getNow") }
         core.removed()
         return item
     }
@@ -106,7 +118,7 @@ public class QueueOf<Storage: QueueStorage>: @unchecked Sendable {
         try core.loop.requireOwner("Queue.shutDown")
         // Let go at the very end: an item's deinit may look at the queue.
         var dropped = Storage()
-        if immediate { swap(&dropped, &storage) }
+        if immediate { withStorage { swap(&dropped, &$0) } }
         core.shutDown(droppingItems: immediate)
     }
 
