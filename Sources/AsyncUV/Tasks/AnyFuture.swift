@@ -102,8 +102,10 @@ public class AnyFuture: @unchecked Sendable {
     // MARK: completing
 
     /// False if it was done already.
+    ///
+    /// - Parameter error: a CancelledError; not of that type, so that one that was thrown is kept as it is and not put into a new box.
     @discardableResult
-    final func complete(cancelled error: CancelledError) -> Bool {
+    final func complete(cancelled error: any Error) -> Bool {
         if isDone { return false }
         storedError = error
         settle(Status.cancelled)

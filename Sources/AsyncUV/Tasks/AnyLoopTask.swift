@@ -161,12 +161,12 @@ public class AnyLoopTask: AnyFuture, @unchecked Sendable {
 
     @usableFromInline
     final func endedWithError(_ error: any Error) {
-        let requested = cancellation.requests.first
         _ = end()
-        if let cancelled = error as? CancelledError {
-            complete(cancelled: cancelled)
+        if error is CancelledError {
+            complete(cancelled: error)
         } else if error is CancellationError {
             // Foreign code's way to say the same: the origin is the request, if there was one.
+            let requested = cancellation.requests.first
             complete(cancelled: requested.map { CancelledError($0) } ?? CancelledError(message: "CancellationError", file: file, line: line))
         } else {
             complete(failure: error)

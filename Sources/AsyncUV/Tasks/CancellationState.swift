@@ -34,7 +34,25 @@ struct CancellationState: ~Copyable {
     private(set) var phase = Phase.created
 
     private final class Record {
-        var requests: [CancelOrigin] = []
+        /// The first request has a place of its own: there is seldom a second, and an array is an allocation.
+        var firstRequest: CancelOrigin?
+        var moreRequests: [CancelOrigin] = []
+
+        var requests: [CancelOrigin] { firstRequest.map { [$0] + moreRequests } ?? [] }
+        var count: Int { firstRequest == nil ? 0 : 1 + moreRequests.count }
+
+        func append(_ origin: CancelOrigin) {
+            if firstRequest == nil { firstRequest = origin } else { moreRequests.append(origin) }
+        }
+
+        func remove(at index: Int) {
+            if index > 0 {
+                moreRequests.remove(at: index - 1)
+            } else {
+                firstRequest = moreRequests.isEmpty ? nil : moreRequests.removeFirst()
+            }
+        }
+
         var pending: CancelOrigin?
         var interruption: CancelOrigin?
         var held: CancelOrigin?
@@ -74,13 +92,13 @@ struct CancellationState: ~Copyable {
         set { if record != nil || newValue != nil { madeRecord().held = newValue } }
     }
 
-    var cancelling: Int { record?.requests.count ?? 0 }
+    var cancelling: Int { record?.count ?? 0 }
 
     // MARK: requests
 
     mutating func request(_ origin: CancelOrigin) -> Action {
         if phase == .done { return .refuse }
-        madeRecord().requests.append(origin)
+        madeRecord().append(origin)
         if graceDepth > 0 {
             held = held ?? origin
             return .remember
@@ -112,14 +130,14 @@ struct CancellationState: ~Copyable {
 
     /// Takes the latest request back; the count that remains. At zero a request that was not delivered is forgotten.
     mutating func uncancel() -> Int {
-        if cancelling > 0 { madeRecord().requests.removeLast() }
+        if cancelling > 0 { madeRecord().remove(at: cancelling - 1) }
         return forgetUndeliveredAtZero()
     }
 
     /// Takes one request back by identity: a timeout, a group consume their own and no other.
     mutating func withdraw(_ origin: CancelOrigin) -> Int {
         guard let index = requests.lastIndex(where: { $0 === origin }) else { return uncancel() }
-        madeRecord().requests.remove(at: index)
+        madeRecord().remove(at: index)
         return forgetUndeliveredAtZero()
     }
 
