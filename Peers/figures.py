@@ -122,11 +122,21 @@ def readme_part(result):
             rows.append(
                 ["a sleeping task", "bytes", number(base["bytes_per_task"]), number(ours["bytes_per_task"]), number(ours["bytes_per_task"] / base["bytes_per_task"])]
                 + [number(cells[name]["bytes_per_task"] / base["bytes_per_task"]) if cells.get(name, {}).get("bytes_per_task") else "" for name in columns])
-    reps = min((cell["n"] for cells in work.values() for name, cell in cells.items() if name == "asyncuv"), default=0)
+
+    def least(chosen):
+        return min((cell["n"] for cells in work.values() for name, cell in cells.items() if chosen(name)), default=0)
+
+    def busiest(chosen):
+        return max((cell["noise"] for cells in work.values() for name, cell in cells.items() if chosen(name)), default=0)
+
+    ours, theirs = (lambda name: name.startswith("asyncuv")), (lambda name: name in set(columns) - {"asyncuv-bytes", "EchoServer"})
+    pairs = f"at least {least(ours)} such pairs" + (f" ({least(theirs)} for other programs)" if least(theirs) else "")
     text = (
         f"Measured on {machine['processors']} processors, {machine['processor']}{' (virtual)' if machine['virtual'] else ''}, {machine['system']}, Swift {machine['swift']}, "
         f"libuv {machine['libuv']}, release build of {machine['commit']}. Lower is better everywhere. Each sample is followed at once by one of raw libuv; a ratio is the median "
-        f"of at least {reps} such pairs, absolute figures are medians too and drift with the machine.\n\n"
+        f"of {pairs}; absolute figures are medians too and drift with the machine."
+        + (f" Other processes used up to {busiest(lambda name: True):.1f} processors meanwhile: small differences mean nothing." if busiest(lambda name: True) > 0.15 else "")
+        + "\n\n"
         "![AsyncUV beside raw libuv and others, as ratios](docs/benchmarks.svg)\n\n" + markdown(rows))
     bare, ours = work.get("spawn", {}).get("task-bare"), work.get("spawn", {}).get("asyncuv")
     if bare and ours:
