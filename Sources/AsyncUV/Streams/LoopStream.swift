@@ -153,7 +153,8 @@ public class LoopStream: ByteStream, @unchecked Sendable, CustomStringConvertibl
             core.abort()
         } else {
             // Refused by a closed loop only, which has closed the stream.
-            _ = core.loop.inbox.post(.call { [core] in core.abort() })
+            // With the object itself: the loop's thread may be the last one to hold it, and letting go of it must not come first.
+            _ = core.loop.inbox.post(.call { [self] in core.abort() })
         }
     }
 

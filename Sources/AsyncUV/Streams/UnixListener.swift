@@ -101,7 +101,8 @@ public final class UnixListener: StreamListener, @unchecked Sendable {
     public func close() {
         guard loop.isOwner else {
             // Refused by a closed loop only, which has closed the handle.
-            _ = loop.inbox.post(.call { [core] in core.close() })
+            // With the object itself: the loop's thread may be the last one to hold it, and letting go of it must not come first.
+            _ = loop.inbox.post(.call { [self] in core.close() })
             return
         }
         core.close()

@@ -5,6 +5,26 @@ import UVCore
 
 /// What is let go of in the middle of its own use, or on another thread.
 @Suite struct LifetimeTests {
+    /// The abort is posted, and the loop's thread lets go of the stream before it has looked.
+    @Test func anAbortFromAnotherThreadIsNotOvertakenByTheLastReferencesEnd() async throws {
+        try await withLoop(clock: .system) {
+            let (held, far) = try await boxed()
+            abortElsewhere(held)
+            await expectCode(.connectionLost) { try await far.read() }
+            far.abort()
+        }
+    }
+
+    private func abortElsewhere(_ held: Shared<TCPStream?>) {
+        let done = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            held.value?.abort()
+            done.signal()
+        }
+        done.wait()
+        held.value = nil
+    }
+
     /// A stream of which the test has the only reference, in a box, and its other end.
     private func boxed() async throws -> (Shared<TCPStream?>, TCPStream) {
         let (near, far) = try await connectedPair()
