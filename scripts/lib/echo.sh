@@ -5,7 +5,10 @@ port=
 
 start_echo() {
     local output=$1
+    port=
     shift
+    # Before the daemon does it, in a moment: what an earlier one has written there is not its port.
+    : >"$output"
     "$@" >"$output" &
     server=$!
     for _ in $(seq 300); do
