@@ -110,7 +110,7 @@ import UVCore
                     await #expect(throws: CancelledError.self) { try await accepting.value }
                 default: await expectCode(.closed) { try await accepting.value }
                 }
-                await expectCode(.system) { try await TCPStream.connect(to: address) }
+                #expect(try await refusal(at: address).code == .system)
             }
             #expect(log.entries.count == 2, "\(log.entries)")
         }

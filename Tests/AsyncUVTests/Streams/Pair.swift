@@ -68,13 +68,29 @@ func expectCode<Value>(
     #expect(error?.code == code, "\(error.map { "\($0)" } ?? "")", sourceLocation: sourceLocation)
 }
 
+/// What a connect to an address where nobody listens any more fails with. The system may have given its port to another test meanwhile, and a program that another test is starting
+/// holds copies of all descriptors until it runs: then it is tried again.
+func refusal(at address: SocketAddress, sourceLocation: SourceLocation = #_sourceLocation) async throws -> LoopError {
+    var refused: LoopError?
+    try await until(sourceLocation: sourceLocation) {
+        do {
+            try await TCPStream.connect(to: address).abort()
+            return false
+        } catch let error as LoopError {
+            refused = error
+            return true
+        }
+    }
+    return try #require(refused, sourceLocation: sourceLocation)
+}
+
 /// Gives the other tasks of the loop turns until `condition` holds. It may take another thread's work, and that its time on a busy machine.
-func until(sourceLocation: SourceLocation = #_sourceLocation, _ condition: () -> Bool) async throws {
+func until(sourceLocation: SourceLocation = #_sourceLocation, _ condition: () async throws -> Bool) async throws {
     // Beside all other tests, on two processors, under a sanitizer.
     let deadline = ContinuousClock.now + .seconds(300)
     repeat {
         for _ in 0..<100 {
-            if condition() { return }
+            if try await condition() { return }
             try await LoopTask.yield()
         }
     } while ContinuousClock.now < deadline
