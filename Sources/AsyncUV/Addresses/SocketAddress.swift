@@ -120,6 +120,12 @@ extension SocketAddress {
     /// The IPv4 address of one that ``isIPv4Mapped``; all others as they are. To compare peers, and to look them up in a list.
     public var unmapped: SocketAddress { isIPv4Mapped ? SocketAddress.four(name.low & 0xffff_ffff, name.port) : self }
 
+    /// Address and port are the same, whether or not an IPv4 address is written as one of IPv6, and whatever the zone.
+    func isSameEndpoint(as other: SocketAddress) -> Bool {
+        let one = unmapped.name, two = other.unmapped.name
+        return one.high == two.high && one.low == two.low && one.port == two.port
+    }
+
     /// `0.0.0.0` or `::`.
     public var isUnspecified: Bool { unmapped.name.high == 0 && unmapped.name.low == 0 }
 

@@ -67,6 +67,8 @@ final class SystemDatagrams: DatagramTransport {
         for slot in 0..<count {
             // The system names no other sender than an IP address.
             let sender = memory.sender(slot).map(address) ?? peerAddress ?? localAddress
+            // One that was on its way to the socket while that was being connected may still come after it.
+            if let peerAddress, !sender.isSameEndpoint(as: peerAddress) { continue }
             var datagram = Datagram(bytes: memory.copy(slot), sender: sender, size: memory.fullSize(slot))
             if tellsDestination, let (name, interface) = memory.destination(slot) {
                 var destination = name

@@ -32,7 +32,7 @@ extension AnyLoopTask {
     // Always inlined: a frame of its own would cost every wait more.
     @inline(__always)
     private func suspend() async {
-        await Resumption.suspend { resumption = $0 }
+        await Resumption.suspendHere { resumption = $0 }
     }
 
     /// The loop's side: what the task waits for has happened. Ignored if the wait has ended already.

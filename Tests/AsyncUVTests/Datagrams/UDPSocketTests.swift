@@ -381,7 +381,7 @@ func nobody() throws -> SocketAddress {
         try await withLoop(clock: .system) {
             let loop = try #require(EventLoop.current)
             let log = Log()
-            loop.setReportHandler { log("\($0) \(loop.isCurrent)") }
+            loop.setReportHandler { [unowned loop] in log("\($0) \(loop.isCurrent)") }
             let holder = Shared<UDPSocket?>(try UDPSocket.local())
             try await LoopTask.foreign { try await onOwnThread { holder.value = nil } }
             try await until { log.entries.count == 1 }
