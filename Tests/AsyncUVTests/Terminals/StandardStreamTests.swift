@@ -23,7 +23,7 @@ private func withSignal(_ script: String) -> String {
         "head -c 1000000 /dev/urandom > IN; mkfifo F; cat IN > F & \"$0\" copy < F >> OUT",
         "head -c 1000000 /dev/urandom > IN; mkfifo F; cat F > OUT & \"$0\" copy < IN > F; wait",
         "head -c 1000000 /dev/urandom | tee IN | \"$0\" cancels > OUT",
-        "(for n in 1 2 3 4 5 6 7 8 9; do printf %s $n; sleep 0.01; done) | tee IN | \"$0\" cancels > OUT",
+        "(for n in 1 2 3 4 5 6 7 8 9; do printf %s $n; sleep 0.3; done) | tee IN | \"$0\" cancels > OUT",
         "head -c 300000 /dev/urandom > IN; socat -t 5 EXEC:'\\\"'\"$0\"'\\\" copy' STDIO < IN > OUT",
     ])
     func whateverIsBehindThemTheBytesArrive(script: String) async throws {
